@@ -45,7 +45,9 @@ from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.identity import ItemIdentity, identified_items
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import Archetypes, StoredHistory
+from pantree_pipeline.core.replay import DAYS_PER_WEEK, Totals
 from pantree_pipeline.core.warnings import RecentWarning
+from pantree_pipeline.core.what_if import PlanMade, WhatIf, WhatIfJob, until, window_of
 from pantree_runtime.errors import FieldViolation, InvalidInput, NotFound
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import shown
@@ -56,7 +58,7 @@ MAX_UPDATE_PURCHASES = 1_000
 # Source of facts from a language model.
 LANGUAGE_MODEL = "nim"
 
-InputT = TypeVar("InputT", messages.ProcessInput, messages.NextBasketInput)
+InputT = TypeVar("InputT", messages.ProcessInput, messages.NextBasketInput, messages.WhatIfInput)
 
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
@@ -166,8 +168,9 @@ def with_stored_history(message: InputT, stored: StoredHistory | None, today: da
     filled = type(message)()
     filled.CopyFrom(message)
     filled.history_columns.CopyFrom(columns)
-    if isinstance(filled, messages.ProcessInput):
+    if isinstance(filled, messages.ProcessInput | messages.WhatIfInput):
         filled.currency_code = filled.currency_code or stored.currency_code
+    if isinstance(filled, messages.ProcessInput):
         filled.as_of = filled.as_of or max(today, calendar_day(columns.days[-1])).isoformat()
     return filled
 
@@ -181,6 +184,34 @@ def erase_response(erased: Erased) -> messages.EraseCustomerResponse:
     if erased.vector_count is not None:
         response.removed.add(component="vector", kind="vectors", removed_count=erased.vector_count)
     return response
+
+
+def what_if_job(message: messages.WhatIfInput, tenant_id: str = "") -> WhatIfJob:
+    """Converts a request to its job.
+
+    Raises:
+        InvalidInput: when the history has too little before or after the as-of date.
+    """
+    history, named = _identified(message)
+    history = _with_categories(history)
+    given = date.fromisoformat(message.as_of) if message.as_of else None
+    week_count = message.week_count if message.HasField("week_count") else None
+    window = window_of(history, given, week_count)
+    plan = Job(
+        customer_id=message.customer_id,
+        customer_name="",
+        source=until(history, day_number(window.as_of)),
+        as_of=window.as_of,
+        max_recommendations=message.max_recommendations if message.HasField("max_recommendations") else None,
+        include_omitted=False,
+        tenant_id=tenant_id,
+        currency_code=message.currency_code,
+        identities=named,
+        stockout_tolerance=message.stockout_tolerance_ratio if message.HasField("stockout_tolerance_ratio") else None,
+        constraints=message.constraints if message.HasField("constraints") else None,
+    )
+    end = day_number(window.as_of) + DAYS_PER_WEEK * window.week_count
+    return WhatIfJob(plan, until(history, end), window.week_count)
 
 
 def next_basket_job(message: messages.NextBasketInput) -> NextBasketJob:
@@ -236,7 +267,7 @@ def _id_of(message: Message) -> str:
 
 
 def _identified(
-    message: messages.ProcessInput | messages.NextBasketInput,
+    message: messages.ProcessInput | messages.NextBasketInput | messages.WhatIfInput,
 ) -> tuple[PurchaseHistory, Mapping[str, ItemIdentity]]:
     """The history of a request with one entry per item, and what the retailer calls the items."""
     if message.history:
@@ -382,6 +413,134 @@ def result_message(result: Completed) -> messages.ProcessResult:
         message.seed = job.source.seed
     message.recommendation_id = _id_of(message)
     return message
+
+
+def what_if_messages(event: PlanMade | WhatIf, history_version: str = "") -> Iterator[messages.WhatIfResponse]:
+    """Converts a plan to one event, and its replay to one for each week and one with the totals."""
+    if isinstance(event, PlanMade):
+        yield messages.WhatIfResponse(started=_what_if_started(event, history_version))
+        return
+    for number in range(event.job.week_count):
+        yield messages.WhatIfResponse(week=_what_if_week(event, number))
+    yield messages.WhatIfResponse(completed=_what_if_summary(event))
+
+
+def what_if_result(events: Sequence[PlanMade | WhatIf], history_version: str = "") -> messages.WhatIfResult:
+    result = messages.WhatIfResult()
+    for response in itertools.chain.from_iterable(what_if_messages(event, history_version) for event in events):
+        match response.WhichOneof("event"):
+            case "started":
+                result.started.CopyFrom(response.started)
+            case "week":
+                result.weeks.append(response.week)
+            case _:
+                result.summary.CopyFrom(response.completed)
+    return result
+
+
+def _what_if_started(event: PlanMade, history_version: str) -> messages.WhatIfStarted:
+    job = event.job.plan
+    response = cast(RecommendResponse, event.plan)
+    started = messages.WhatIfStarted(
+        customer_id=job.customer_id,
+        as_of=job.as_of.isoformat(),
+        week_count=event.job.week_count,
+        end_date=calendar_day(event.job.first_day + event.job.day_count - 1).isoformat(),
+        plan=response.plan if response.HasField("plan") else None,
+        binding_constraints=response.binding_constraints,
+        warnings=[
+            messages.Warning(component=degradation.component, code=degradation.code, message=degradation.message)
+            for degradation in event.degradations
+        ],
+        currency_code=job.currency_code,
+        history_version=history_version,
+    )
+    for delivery in started.plan.deliveries if job.identities else ():
+        for item in delivery.items:
+            item.name, item.item_id, item.variant = job.identities.get(item.name) or ItemIdentity(item.name)
+    return started
+
+
+def _what_if_week(event: WhatIf, number: int) -> messages.WhatIfWeek:
+    replayed = event.replay
+    start = event.job.first_day + number * DAYS_PER_WEEK
+    days = range(start, start + DAYS_PER_WEEK)
+    week = messages.WhatIfWeek(
+        week_number=number + 1,
+        start_date=calendar_day(days[0]).isoformat(),
+        end_date=calendar_day(days[-1]).isoformat(),
+        totals=_what_if_totals(replayed.totals(range(number, number + 1))),
+        cumulative_totals=_what_if_totals(replayed.totals(range(number + 1))),
+        items=_what_if_items(event, range(number, number + 1)),
+    )
+    for arrived in replayed.deliveries:
+        if arrived.delivery.day in days:
+            name, item_id, variant = _planned_identity(event, arrived.delivery.item)
+            week.deliveries.add(
+                date=calendar_day(arrived.delivery.day).isoformat(),
+                name=name,
+                item_id=item_id,
+                variant=variant,
+                quantity=arrived.delivery.quantity,
+                price=arrived.delivery.price,
+                units_on_hand=arrived.units_on_hand,
+                needed_date="" if arrived.needed_day is None else calendar_day(arrived.needed_day).isoformat(),
+            )
+    for met in replayed.needs:
+        if met.need.day in days:
+            name, item_id, variant = _planned_identity(event, met.need.item)
+            week.needs.add(
+                date=calendar_day(met.need.day).isoformat(),
+                name=name,
+                item_id=item_id,
+                variant=variant,
+                units=met.need.units,
+                units_from_stock=met.units_from_stock,
+                units_bought=met.units_bought,
+                paid=met.need.paid,
+                purchase_cost=met.purchase_cost,
+            )
+    return week
+
+
+def _what_if_items(event: WhatIf, weeks: range) -> Iterator[messages.WhatIfItem]:
+    for position in range(len(event.names)):
+        name, item_id, variant = _planned_identity(event, position)
+        yield messages.WhatIfItem(
+            name=name,
+            item_id=item_id,
+            variant=variant,
+            totals=_what_if_totals(event.replay.totals(weeks, position)),
+            units_on_hand=event.replay.units_on_hand[
+                position, weeks.start * DAYS_PER_WEEK : weeks.stop * DAYS_PER_WEEK
+            ].tolist(),
+        )
+
+
+def _planned_identity(event: WhatIf, position: int) -> ItemIdentity:
+    return event.job.plan.identities.get(event.names[position]) or ItemIdentity(event.names[position])
+
+
+def _what_if_totals(totals: Totals) -> messages.WhatIfTotals:
+    return messages.WhatIfTotals(**totals._asdict())
+
+
+def _what_if_summary(event: WhatIf) -> messages.WhatIfSummary:
+    totals = event.replay.totals()
+    stock_cost = event.replay.stock_cost
+    summary = messages.WhatIfSummary(
+        totals=_what_if_totals(totals),
+        items=_what_if_items(event, range(event.job.week_count)),
+        promised_savings=event.promised_savings,
+        stock_cost=stock_cost,
+        savings_without_stock=round_to_cent(
+            totals.savings + stock_cost, minor_unit_digits(event.job.plan.currency_code)
+        ),
+        total_spend=event.total_spend,
+        has_prices=event.has_prices,
+    )
+    summary.replay_id = _id_of(summary)
+    return summary
 
 
 def _name_items(answer: messages.RecommendationSet, identities: Mapping[str, ItemIdentity]) -> None:

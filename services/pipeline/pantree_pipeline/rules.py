@@ -9,6 +9,8 @@ from pantree_runtime.plan_analysis import check_analysis
 from pantree_runtime.purchase_columns import HALF_A_CENT, check_columns
 from pantree_runtime.validation import FIRST_DAY, Rule, Violations, parse_day
 
+_WithHistory = messages.ProcessInput | messages.NextBasketInput | messages.WhatIfInput
+
 
 def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest, violations: Violations) -> None:
     """Checks the first purchase or the history of a household."""
@@ -26,7 +28,7 @@ def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest
         return
     if not message.history and not message.history_columns.days:
         nested.add("history_columns", "must have at least one purchase; has none")
-    _check_history(message, nested)
+    _check_history(message, nested, message.as_of)
 
 
 def check_next_basket(request: messages.NextBasketRequest, violations: Violations) -> None:
@@ -37,12 +39,28 @@ def check_next_basket(request: messages.NextBasketRequest, violations: Violation
         return
     if not message.history and not message.history_columns.days and not message.as_of:
         nested.add("as_of", "is required for a household without purchases; use the day of its first trip")
-    _check_history(message, nested)
+    _check_history(message, nested, message.as_of)
+
+
+def check_what_if(request: messages.WhatIfRequest | messages.GetWhatIfRequest, violations: Violations) -> None:
+    """Checks the history of a household whose past is replayed."""
+    message, nested = request.input, violations.within("input")
+    _check_source(message, nested)
+    if message.stored_history:
+        return
+    if not message.history and not message.history_columns.days:
+        nested.add("history", "is required: the household's purchases, or stored_history")
+    # Purchases after as_of are what is replayed.
+    _check_history(message, nested, as_of="")
 
 
 def _check_stored(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
     if message.as_known_on and not message.stored_history:
         violations.add("as_known_on", "must be absent without stored_history")
+    _check_source(message, violations)
+
+
+def _check_source(message: _WithHistory, violations: Violations) -> None:
     if message.stored_history:
         if message.history:
             violations.add("history", "must be absent with stored_history; send one of the two")
@@ -55,13 +73,13 @@ def check_plan(request: messages.PlanRequest, violations: Violations) -> None:
     check_analysis(request.input.analysis, violations.within("input").within("analysis"))
 
 
-def _check_history(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
+def _check_history(message: _WithHistory, violations: Violations, as_of: str) -> None:
     if message.history:
         if message.HasField("history_columns"):
             violations.add("history_columns", "must be absent when there is history; send one of the two")
-        _check_rows(message, violations)
+        _check_rows(message, violations, as_of)
     else:
-        check_columns(message.history_columns, message.as_of, violations.within("history_columns"))
+        check_columns(message.history_columns, as_of, violations.within("history_columns"))
 
 
 def _check_first_purchase(message: messages.ProcessInput, violations: Violations) -> None:
@@ -74,8 +92,8 @@ def _check_first_purchase(message: messages.ProcessInput, violations: Violations
         violations.add("as_of", f"must be at least {months:,} months after {FIRST_DAY}; is {as_of}")
 
 
-def _check_rows(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
-    as_of = parse_day(message.as_of)
+def _check_rows(message: _WithHistory, violations: Violations, last: str) -> None:
+    as_of = parse_day(last)
     names = set()
     for index, row in enumerate(message.history):
         names.add(row.name)
@@ -97,5 +115,7 @@ RULES: Mapping[str, Rule] = {
     "StreamProcess": check_input,
     "NextBasket": check_next_basket,
     "Plan": check_plan,
+    "WhatIf": check_what_if,
+    "GetWhatIf": check_what_if,
 }
 """By name of the RPC."""

@@ -22,6 +22,7 @@ from pantree_pipeline.core.job import Job
 from pantree_pipeline.core.pipeline import Pipeline
 from pantree_pipeline.core.ports import StoredHistory
 from pantree_pipeline.core.warnings import RecentWarnings
+from pantree_pipeline.core.what_if import WhatIfJob
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.tenants import tenant_of
@@ -118,6 +119,30 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         constraints = message.constraints if message.HasField("constraints") else None
         response = cast(PlanDeliveriesResponse, await self._pipeline.plan(message.analysis, constraints))
         return messages.PlanResponse(result=convert.plan_result(message, response))
+
+    async def WhatIf(self, request: messages.WhatIfRequest, context: Context) -> AsyncIterator[messages.WhatIfResponse]:
+        """A plan, replayed on the purchases that followed."""
+        job, version = await self._what_if_job(request.input, context)
+        async with aclosing(self._pipeline.what_if(job)) as events:
+            async for event in events:
+                for message in convert.what_if_messages(event, version):
+                    yield message
+
+    async def GetWhatIf(self, request: messages.GetWhatIfRequest, context: Context) -> messages.GetWhatIfResponse:
+        """A plan, replayed on the purchases that followed, at once."""
+        job, version = await self._what_if_job(request.input, context)
+        async with aclosing(self._pipeline.what_if(job)) as events:
+            result = convert.what_if_result([event async for event in events], version)
+        return messages.GetWhatIfResponse(result=result)
+
+    async def _what_if_job(self, message: messages.WhatIfInput, context: Context) -> tuple[WhatIfJob, str]:
+        tenant_id = tenant_of(context)
+        stored = None
+        if message.stored_history:
+            stored = await self._pipeline.stored_history(tenant_id, message.customer_id, "", "")
+        filled = convert.with_stored_history(message, stored, self._today())
+        job = await run_cpu(filled.ByteSize() * _MS_PER_BYTE, convert.what_if_job, filled, tenant_id)
+        return job, "" if stored is None else stored.version
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
         """The configuration of the pipeline."""

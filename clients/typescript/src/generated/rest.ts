@@ -39,6 +39,27 @@ export interface CompletedEvent {
   data: ProcessResult;
 }
 
+/** WhatIfResponse is an event of a replay: one started, then one week for each week, then one completed. */
+export type WhatIfEvent = StartedEvent | WeekEvent | CompletedEvent;
+
+/** started holds the plan that is replayed. */
+export interface StartedEvent {
+  type: "started";
+  data: WhatIfStarted;
+}
+
+/** week is what happened in a week. */
+export interface WeekEvent {
+  type: "week";
+  data: WhatIfWeek;
+}
+
+/** completed holds the totals; it is the last event. */
+export interface CompletedEvent {
+  type: "completed";
+  data: WhatIfSummary;
+}
+
 /** AppendPurchasesRequest holds the lines to store. */
 export interface AppendPurchasesRequest {
   /**
@@ -1684,6 +1705,226 @@ export interface PlannedSubscription {
   item_id: string;
   /** variant is the variant or pack size. */
   variant: string;
+}
+
+/**
+ * WhatIfInput is a household's real history, of which the last weeks are replayed. Exactly one of history, history_columns
+ * and stored_history must be present.
+ */
+export interface WhatIfInput {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * history is the real history as rows of at most 8,000 distinct items, with the purchases after as_of.
+   * @maxItems 20000
+   */
+  history?: readonly PurchaseInput[];
+  /** history_columns is the real history in columnar form, with the purchases after as_of. */
+  history_columns?: PurchaseColumnsInput;
+  /** stored_history takes the purchases that are stored of the customer (HistoryService). */
+  stored_history?: boolean;
+  /**
+   * as_of is the day on which the plan is made, ISO 8601; it knows the purchases until then. It must be at least a week
+   * before the latest purchase. When empty, it is week_count weeks before the latest purchase.
+   */
+  as_of?: string;
+  /**
+   * week_count is the number of weeks after as_of that are replayed; none may end after the latest purchase. When absent, it is
+   * 12, or with as_of as many of 12 as there are.
+   * @minimum 1
+   * @maximum 12
+   */
+  week_count?: number;
+  /**
+   * max_recommendations is the largest number of items in the plan; 20 when absent.
+   * @minimum 1
+   * @maximum 100
+   */
+  max_recommendations?: number;
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+   * when empty.
+   */
+  currency_code?: string;
+  /**
+   * stockout_tolerance_ratio trades stockouts against overstock, as in Process; 0.5 when absent.
+   * @exclusiveMinimum 0
+   * @exclusiveMaximum 1
+   */
+  stockout_tolerance_ratio?: number;
+  /** constraints limit the plan. */
+  constraints?: PlanConstraintsInput;
+}
+
+/** WhatIfStarted is the plan that is replayed. */
+export interface WhatIfStarted {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** as_of is the day on which the plan is made, ISO 8601. The replay starts on the day after. */
+  as_of: string;
+  /** week_count is the number of weeks that follow. */
+  week_count: number;
+  /** end_date is the last day of the replay, ISO 8601. */
+  end_date: string;
+  /**
+   * plan is the plan, as Process returns it for the purchases until as_of. It has no deliveries when no item is worth a
+   * subscription or the constraints cannot be met.
+   */
+  plan: SubscriptionPlan;
+  /** binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met. */
+  binding_constraints: BindingConstraint[];
+  /** warnings list what is missing from the plan and why; empty when all parts succeeded. */
+  warnings: Warning[];
+  /** currency_code is the currency of all amounts. */
+  currency_code: string;
+  /** history_version identifies the stored purchases that were taken; empty unless stored_history. */
+  history_version: string;
+}
+
+/** WhatIfWeek is what would have happened in a week of a replay. */
+export interface WhatIfWeek {
+  /** week_number counts the weeks from 1. */
+  week_number: number;
+  /** start_date is the first day of the week, ISO 8601. */
+  start_date: string;
+  /** end_date is the last day of the week, ISO 8601. */
+  end_date: string;
+  /** totals are those of the week. */
+  totals: WhatIfTotals;
+  /** cumulative_totals are those of all weeks so far. */
+  cumulative_totals: WhatIfTotals;
+  /** items are the items of the plan, by name, with what happened to them in the week. */
+  items: WhatIfItem[];
+  /** deliveries are the week's deliveries of items, by day and name. */
+  deliveries: WhatIfDelivery[];
+  /** needs are the household's real purchases of items of the plan, by day and name: one for each item and day. */
+  needs: WhatIfNeed[];
+}
+
+/** WhatIfTotals are sums over items and days. */
+export interface WhatIfTotals {
+  /** box_count is the number of boxes. */
+  box_count: number;
+  /** delivery_count is the number of deliveries of items; a box has one for each of its items. */
+  delivery_count: number;
+  /** early_delivery_count is the number of them that came while units of earlier deliveries were on hand. */
+  early_delivery_count: number;
+  /** need_count is the number of real purchases of items of the plan: one for each item and day. */
+  need_count: number;
+  /** stockout_count is the number of them for which the units on hand were too few. */
+  stockout_count: number;
+  /** delivered_units is the number of units delivered. */
+  delivered_units: number;
+  /** needed_units is the number of units that the household really bought. */
+  needed_units: number;
+  /** bought_units is the number of units that it would still have bought in a shop, because they were not on hand. */
+  bought_units: number;
+  /** paid is what it really paid for the items of the plan. */
+  paid: number;
+  /** delivery_cost is what the deliveries cost. */
+  delivery_cost: number;
+  /** purchase_cost is what the units cost that it would still have bought, at the prices really paid. */
+  purchase_cost: number;
+  /** savings is what the plan saved: paid less delivery_cost and purchase_cost; below 0 when it cost more. */
+  savings: number;
+}
+
+/** WhatIfItem is what would have happened to an item. */
+export interface WhatIfItem {
+  /** name is the item's name. */
+  name: string;
+  /** item_id is the shop's own id of the item, as in the purchases. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases. */
+  variant: string;
+  /** totals are those of the item. */
+  totals: WhatIfTotals;
+  /** units_on_hand are the delivered units that were not used yet, at the end of each day of the period. */
+  units_on_hand: number[];
+}
+
+/** WhatIfDelivery is a delivery of an item. */
+export interface WhatIfDelivery {
+  /** date is the day, ISO 8601. */
+  date: string;
+  /** name is the item's name. */
+  name: string;
+  /** item_id is the shop's own id of the item, as in the purchases. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases. */
+  variant: string;
+  /** quantity is the number of units. */
+  quantity: number;
+  /**
+   * price is what they cost on that day: the price of the plan, moved as the shelf price on the household's receipts had
+   * moved since as_of, rounded up to a cent.
+   */
+  price: number;
+  /**
+   * units_on_hand is the number of units of earlier deliveries that were on hand when it came; the delivery was early
+   * unless it is 0.
+   */
+  units_on_hand: number;
+  /** needed_date is the day on which the first of its units was needed, ISO 8601; empty when none was until the end. */
+  needed_date: string;
+}
+
+/** WhatIfNeed is a real purchase of an item, and what it would have been with the plan. */
+export interface WhatIfNeed {
+  /** date is the day, ISO 8601. */
+  date: string;
+  /** name is the item's name in the plan. */
+  name: string;
+  /** item_id is the shop's own id of the item in the plan. */
+  item_id: string;
+  /** variant is the variant or pack size of the item in the plan. */
+  variant: string;
+  /** units is the number of units bought. Packs of another size count by their content. */
+  units: number;
+  /** units_from_stock is the number of them that had been delivered, so that the household would not have bought them. */
+  units_from_stock: number;
+  /** units_bought is the number of them that it would still have bought, because they had run out. */
+  units_bought: number;
+  /** paid is what was really paid. */
+  paid: number;
+  /** purchase_cost is what units_bought cost, at the price really paid. */
+  purchase_cost: number;
+}
+
+/** WhatIfSummary holds the totals of a replay. */
+export interface WhatIfSummary {
+  /** totals are those of all weeks. */
+  totals: WhatIfTotals;
+  /** items are the items of the plan, by name, with what happened to them in all weeks. */
+  items: WhatIfItem[];
+  /**
+   * promised_savings is what the plan promised to save on the deliveries of these weeks: the sum of savings_vs_paid; absent
+   * when a paid price was unknown.
+   */
+  promised_savings?: number;
+  /** stock_cost is what the units cost that are still on hand at the end. They are paid in totals, but not used. */
+  stock_cost: number;
+  /** savings_without_stock is what the units saved that were used: savings plus stock_cost. */
+  savings_without_stock: number;
+  /** total_spend is what the household really paid for all its purchases in these weeks, items outside of the plan included. */
+  total_spend: number;
+  /** has_prices is whether any price of a real purchase in these weeks is known. If not, amounts mean nothing. */
+  has_prices: boolean;
+  /** replay_id identifies the replay; equal replays have equal ids. */
+  replay_id: string;
+}
+
+/** WhatIfResult is a replay. */
+export interface WhatIfResult {
+  /** started holds the plan that is replayed. */
+  started: WhatIfStarted;
+  /** weeks are the weeks, earliest first. */
+  weeks: WhatIfWeek[];
+  /** summary holds the totals. */
+  summary: WhatIfSummary;
 }
 
 /** GetConfigResponse is the pipeline's configuration. */

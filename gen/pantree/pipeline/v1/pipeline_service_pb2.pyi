@@ -449,6 +449,631 @@ class PlanResult(_message.Message):
 Global___PlanResult: _TypeAlias = PlanResult  # noqa: Y015
 
 @_typing.final
+class WhatIfRequest(_message.Message):
+    """WhatIfRequest is the input of WhatIf."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def input(self) -> Global___WhatIfInput:
+        """input is the household's history, and how much of it to replay."""
+
+    def __init__(
+        self,
+        *,
+        input: Global___WhatIfInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfRequest: _TypeAlias = WhatIfRequest  # noqa: Y015
+
+@_typing.final
+class WhatIfResponse(_message.Message):
+    """WhatIfResponse is an event of a replay: one started, then one week for each week, then one completed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_FIELD_NUMBER: _builtins.int
+    WEEK_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def started(self) -> Global___WhatIfStarted:
+        """started holds the plan that is replayed."""
+
+    @_builtins.property
+    def week(self) -> Global___WhatIfWeek:
+        """week is what happened in a week."""
+
+    @_builtins.property
+    def completed(self) -> Global___WhatIfSummary:
+        """completed holds the totals; it is the last event."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___WhatIfStarted | None = ...,
+        week: Global___WhatIfWeek | None = ...,
+        completed: Global___WhatIfSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "event", b"event", "started", b"started", "week", b"week"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "event", b"event", "started", b"started", "week", b"week"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "week", "completed"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WhatIfResponse: _TypeAlias = WhatIfResponse  # noqa: Y015
+
+@_typing.final
+class GetWhatIfRequest(_message.Message):
+    """GetWhatIfRequest is the input of GetWhatIf."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def input(self) -> Global___WhatIfInput:
+        """input is the household's history, and how much of it to replay."""
+
+    def __init__(
+        self,
+        *,
+        input: Global___WhatIfInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWhatIfRequest: _TypeAlias = GetWhatIfRequest  # noqa: Y015
+
+@_typing.final
+class GetWhatIfResponse(_message.Message):
+    """GetWhatIfResponse is the output of GetWhatIf."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___WhatIfResult:
+        """result is the replay."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___WhatIfResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWhatIfResponse: _TypeAlias = GetWhatIfResponse  # noqa: Y015
+
+@_typing.final
+class WhatIfInput(_message.Message):
+    """WhatIfInput is a household's real history, of which the last weeks are replayed. Exactly one of history, history_columns
+    and stored_history must be present.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    HISTORY_COLUMNS_FIELD_NUMBER: _builtins.int
+    STORED_HISTORY_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    WEEK_COUNT_FIELD_NUMBER: _builtins.int
+    MAX_RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    stored_history: _builtins.bool
+    """stored_history takes the purchases that are stored of the customer (HistoryService)."""
+    as_of: _builtins.str
+    """as_of is the day on which the plan is made, ISO 8601; it knows the purchases until then. It must be at least a week
+    before the latest purchase. When empty, it is week_count weeks before the latest purchase.
+    """
+    week_count: _builtins.int
+    """week_count is the number of weeks after as_of that are replayed; none may end after the latest purchase. When absent, it is
+    12, or with as_of as many of 12 as there are.
+    """
+    max_recommendations: _builtins.int
+    """max_recommendations is the largest number of items in the plan; 20 when absent."""
+    currency_code: _builtins.str
+    """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+    when empty.
+    """
+    stockout_tolerance_ratio: _builtins.float
+    """stockout_tolerance_ratio trades stockouts against overstock, as in Process; 0.5 when absent."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.Purchase]:
+        """history is the real history as rows of at most 8,000 distinct items, with the purchases after as_of."""
+
+    @_builtins.property
+    def history_columns(self) -> _purchase_pb2.PurchaseColumns:
+        """history_columns is the real history in columnar form, with the purchases after as_of."""
+
+    @_builtins.property
+    def constraints(self) -> _recommendation_service_pb2.PlanConstraints:
+        """constraints limit the plan."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        history: _abc.Iterable[_purchase_pb2.Purchase] | None = ...,
+        history_columns: _purchase_pb2.PurchaseColumns | None = ...,
+        stored_history: _builtins.bool = ...,
+        as_of: _builtins.str = ...,
+        week_count: _builtins.int | None = ...,
+        max_recommendations: _builtins.int | None = ...,
+        currency_code: _builtins.str = ...,
+        stockout_tolerance_ratio: _builtins.float | None = ...,
+        constraints: _recommendation_service_pb2.PlanConstraints | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "_week_count", b"_week_count", "constraints", b"constraints", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "week_count", b"week_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "_week_count", b"_week_count", "as_of", b"as_of", "constraints", b"constraints", "currency_code", b"currency_code", "customer_id", b"customer_id", "history", b"history", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "stored_history", b"stored_history", "week_count", b"week_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
+    _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
+    _WhichOneofReturnType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["stockout_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofArgType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__week_count: _TypeAlias = _typing.Literal["week_count"]  # noqa: Y015
+    _WhichOneofArgType__week_count: _TypeAlias = _typing.Literal["_week_count", b"_week_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_recommendations) -> _WhichOneofReturnType__max_recommendations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stockout_tolerance_ratio) -> _WhichOneofReturnType__stockout_tolerance_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__week_count) -> _WhichOneofReturnType__week_count | None: ...
+
+Global___WhatIfInput: _TypeAlias = WhatIfInput  # noqa: Y015
+
+@_typing.final
+class WhatIfResult(_message.Message):
+    """WhatIfResult is a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_FIELD_NUMBER: _builtins.int
+    WEEKS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def started(self) -> Global___WhatIfStarted:
+        """started holds the plan that is replayed."""
+
+    @_builtins.property
+    def weeks(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhatIfWeek]:
+        """weeks are the weeks, earliest first."""
+
+    @_builtins.property
+    def summary(self) -> Global___WhatIfSummary:
+        """summary holds the totals."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___WhatIfStarted | None = ...,
+        weeks: _abc.Iterable[Global___WhatIfWeek] | None = ...,
+        summary: Global___WhatIfSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["started", b"started", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["started", b"started", "summary", b"summary", "weeks", b"weeks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfResult: _TypeAlias = WhatIfResult  # noqa: Y015
+
+@_typing.final
+class WhatIfStarted(_message.Message):
+    """WhatIfStarted is the plan that is replayed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    WEEK_COUNT_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    BINDING_CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    HISTORY_VERSION_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the day on which the plan is made, ISO 8601. The replay starts on the day after."""
+    week_count: _builtins.int
+    """week_count is the number of weeks that follow."""
+    end_date: _builtins.str
+    """end_date is the last day of the replay, ISO 8601."""
+    currency_code: _builtins.str
+    """currency_code is the currency of all amounts."""
+    history_version: _builtins.str
+    """history_version identifies the stored purchases that were taken; empty unless stored_history."""
+    @_builtins.property
+    def plan(self) -> _recommendation_service_pb2.SubscriptionPlan:
+        """plan is the plan, as Process returns it for the purchases until as_of. It has no deliveries when no item is worth a
+        subscription or the constraints cannot be met.
+        """
+
+    @_builtins.property
+    def binding_constraints(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.BindingConstraint]:
+        """binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """warnings list what is missing from the plan and why; empty when all parts succeeded."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+        week_count: _builtins.int = ...,
+        end_date: _builtins.str = ...,
+        plan: _recommendation_service_pb2.SubscriptionPlan | None = ...,
+        binding_constraints: _abc.Iterable[_recommendation_service_pb2.BindingConstraint] | None = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
+        currency_code: _builtins.str = ...,
+        history_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "binding_constraints", b"binding_constraints", "currency_code", b"currency_code", "customer_id", b"customer_id", "end_date", b"end_date", "history_version", b"history_version", "plan", b"plan", "warnings", b"warnings", "week_count", b"week_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfStarted: _TypeAlias = WhatIfStarted  # noqa: Y015
+
+@_typing.final
+class WhatIfWeek(_message.Message):
+    """WhatIfWeek is what would have happened in a week of a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEK_NUMBER_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    CUMULATIVE_TOTALS_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    week_number: _builtins.int
+    """week_number counts the weeks from 1."""
+    start_date: _builtins.str
+    """start_date is the first day of the week, ISO 8601."""
+    end_date: _builtins.str
+    """end_date is the last day of the week, ISO 8601."""
+    @_builtins.property
+    def totals(self) -> Global___WhatIfTotals:
+        """totals are those of the week."""
+
+    @_builtins.property
+    def cumulative_totals(self) -> Global___WhatIfTotals:
+        """cumulative_totals are those of all weeks so far."""
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhatIfItem]:
+        """items are the items of the plan, by name, with what happened to them in the week."""
+
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhatIfDelivery]:
+        """deliveries are the week's deliveries of items, by day and name."""
+
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhatIfNeed]:
+        """needs are the household's real purchases of items of the plan, by day and name: one for each item and day."""
+
+    def __init__(
+        self,
+        *,
+        week_number: _builtins.int = ...,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        totals: Global___WhatIfTotals | None = ...,
+        cumulative_totals: Global___WhatIfTotals | None = ...,
+        items: _abc.Iterable[Global___WhatIfItem] | None = ...,
+        deliveries: _abc.Iterable[Global___WhatIfDelivery] | None = ...,
+        needs: _abc.Iterable[Global___WhatIfNeed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cumulative_totals", b"cumulative_totals", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cumulative_totals", b"cumulative_totals", "deliveries", b"deliveries", "end_date", b"end_date", "items", b"items", "needs", b"needs", "start_date", b"start_date", "totals", b"totals", "week_number", b"week_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfWeek: _TypeAlias = WhatIfWeek  # noqa: Y015
+
+@_typing.final
+class WhatIfSummary(_message.Message):
+    """WhatIfSummary holds the totals of a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTALS_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    PROMISED_SAVINGS_FIELD_NUMBER: _builtins.int
+    STOCK_COST_FIELD_NUMBER: _builtins.int
+    SAVINGS_WITHOUT_STOCK_FIELD_NUMBER: _builtins.int
+    TOTAL_SPEND_FIELD_NUMBER: _builtins.int
+    HAS_PRICES_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    promised_savings: _builtins.float
+    """promised_savings is what the plan promised to save on the deliveries of these weeks: the sum of savings_vs_paid; absent
+    when a paid price was unknown.
+    """
+    stock_cost: _builtins.float
+    """stock_cost is what the units cost that are still on hand at the end. They are paid in totals, but not used."""
+    savings_without_stock: _builtins.float
+    """savings_without_stock is what the units saved that were used: savings plus stock_cost."""
+    total_spend: _builtins.float
+    """total_spend is what the household really paid for all its purchases in these weeks, items outside of the plan included."""
+    has_prices: _builtins.bool
+    """has_prices is whether any price of a real purchase in these weeks is known. If not, amounts mean nothing."""
+    replay_id: _builtins.str
+    """replay_id identifies the replay; equal replays have equal ids."""
+    @_builtins.property
+    def totals(self) -> Global___WhatIfTotals:
+        """totals are those of all weeks."""
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___WhatIfItem]:
+        """items are the items of the plan, by name, with what happened to them in all weeks."""
+
+    def __init__(
+        self,
+        *,
+        totals: Global___WhatIfTotals | None = ...,
+        items: _abc.Iterable[Global___WhatIfItem] | None = ...,
+        promised_savings: _builtins.float | None = ...,
+        stock_cost: _builtins.float = ...,
+        savings_without_stock: _builtins.float = ...,
+        total_spend: _builtins.float = ...,
+        has_prices: _builtins.bool = ...,
+        replay_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_promised_savings", b"_promised_savings", "promised_savings", b"promised_savings", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promised_savings", b"_promised_savings", "has_prices", b"has_prices", "items", b"items", "promised_savings", b"promised_savings", "replay_id", b"replay_id", "savings_without_stock", b"savings_without_stock", "stock_cost", b"stock_cost", "total_spend", b"total_spend", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__promised_savings: _TypeAlias = _typing.Literal["promised_savings"]  # noqa: Y015
+    _WhichOneofArgType__promised_savings: _TypeAlias = _typing.Literal["_promised_savings", b"_promised_savings"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__promised_savings) -> _WhichOneofReturnType__promised_savings | None: ...
+
+Global___WhatIfSummary: _TypeAlias = WhatIfSummary  # noqa: Y015
+
+@_typing.final
+class WhatIfTotals(_message.Message):
+    """WhatIfTotals are sums over items and days."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOX_COUNT_FIELD_NUMBER: _builtins.int
+    DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
+    EARLY_DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
+    NEED_COUNT_FIELD_NUMBER: _builtins.int
+    STOCKOUT_COUNT_FIELD_NUMBER: _builtins.int
+    DELIVERED_UNITS_FIELD_NUMBER: _builtins.int
+    NEEDED_UNITS_FIELD_NUMBER: _builtins.int
+    BOUGHT_UNITS_FIELD_NUMBER: _builtins.int
+    PAID_FIELD_NUMBER: _builtins.int
+    DELIVERY_COST_FIELD_NUMBER: _builtins.int
+    PURCHASE_COST_FIELD_NUMBER: _builtins.int
+    SAVINGS_FIELD_NUMBER: _builtins.int
+    box_count: _builtins.int
+    """box_count is the number of boxes."""
+    delivery_count: _builtins.int
+    """delivery_count is the number of deliveries of items; a box has one for each of its items."""
+    early_delivery_count: _builtins.int
+    """early_delivery_count is the number of them that came while units of earlier deliveries were on hand."""
+    need_count: _builtins.int
+    """need_count is the number of real purchases of items of the plan: one for each item and day."""
+    stockout_count: _builtins.int
+    """stockout_count is the number of them for which the units on hand were too few."""
+    delivered_units: _builtins.float
+    """delivered_units is the number of units delivered."""
+    needed_units: _builtins.float
+    """needed_units is the number of units that the household really bought."""
+    bought_units: _builtins.float
+    """bought_units is the number of units that it would still have bought in a shop, because they were not on hand."""
+    paid: _builtins.float
+    """paid is what it really paid for the items of the plan."""
+    delivery_cost: _builtins.float
+    """delivery_cost is what the deliveries cost."""
+    purchase_cost: _builtins.float
+    """purchase_cost is what the units cost that it would still have bought, at the prices really paid."""
+    savings: _builtins.float
+    """savings is what the plan saved: paid less delivery_cost and purchase_cost; below 0 when it cost more."""
+    def __init__(
+        self,
+        *,
+        box_count: _builtins.int = ...,
+        delivery_count: _builtins.int = ...,
+        early_delivery_count: _builtins.int = ...,
+        need_count: _builtins.int = ...,
+        stockout_count: _builtins.int = ...,
+        delivered_units: _builtins.float = ...,
+        needed_units: _builtins.float = ...,
+        bought_units: _builtins.float = ...,
+        paid: _builtins.float = ...,
+        delivery_cost: _builtins.float = ...,
+        purchase_cost: _builtins.float = ...,
+        savings: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bought_units", b"bought_units", "box_count", b"box_count", "delivered_units", b"delivered_units", "delivery_cost", b"delivery_cost", "delivery_count", b"delivery_count", "early_delivery_count", b"early_delivery_count", "need_count", b"need_count", "needed_units", b"needed_units", "paid", b"paid", "purchase_cost", b"purchase_cost", "savings", b"savings", "stockout_count", b"stockout_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfTotals: _TypeAlias = WhatIfTotals  # noqa: Y015
+
+@_typing.final
+class WhatIfItem(_message.Message):
+    """WhatIfItem is what would have happened to an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases."""
+    @_builtins.property
+    def totals(self) -> Global___WhatIfTotals:
+        """totals are those of the item."""
+
+    @_builtins.property
+    def units_on_hand(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """units_on_hand are the delivered units that were not used yet, at the end of each day of the period."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        totals: Global___WhatIfTotals | None = ...,
+        units_on_hand: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "name", b"name", "totals", b"totals", "units_on_hand", b"units_on_hand", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfItem: _TypeAlias = WhatIfItem  # noqa: Y015
+
+@_typing.final
+class WhatIfDelivery(_message.Message):
+    """WhatIfDelivery is a delivery of an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
+    NEEDED_DATE_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """date is the day, ISO 8601."""
+    name: _builtins.str
+    """name is the item's name."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases."""
+    quantity: _builtins.int
+    """quantity is the number of units."""
+    price: _builtins.float
+    """price is what they cost on that day: the price of the plan, moved as the shelf price on the household's receipts had
+    moved since as_of, rounded up to a cent.
+    """
+    units_on_hand: _builtins.float
+    """units_on_hand is the number of units of earlier deliveries that were on hand when it came; the delivery was early
+    unless it is 0.
+    """
+    needed_date: _builtins.str
+    """needed_date is the day on which the first of its units was needed, ISO 8601; empty when none was until the end."""
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        name: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        price: _builtins.float = ...,
+        units_on_hand: _builtins.float = ...,
+        needed_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "item_id", b"item_id", "name", b"name", "needed_date", b"needed_date", "price", b"price", "quantity", b"quantity", "units_on_hand", b"units_on_hand", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfDelivery: _TypeAlias = WhatIfDelivery  # noqa: Y015
+
+@_typing.final
+class WhatIfNeed(_message.Message):
+    """WhatIfNeed is a real purchase of an item, and what it would have been with the plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    UNITS_FROM_STOCK_FIELD_NUMBER: _builtins.int
+    UNITS_BOUGHT_FIELD_NUMBER: _builtins.int
+    PAID_FIELD_NUMBER: _builtins.int
+    PURCHASE_COST_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """date is the day, ISO 8601."""
+    name: _builtins.str
+    """name is the item's name in the plan."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item in the plan."""
+    variant: _builtins.str
+    """variant is the variant or pack size of the item in the plan."""
+    units: _builtins.float
+    """units is the number of units bought. Packs of another size count by their content."""
+    units_from_stock: _builtins.float
+    """units_from_stock is the number of them that had been delivered, so that the household would not have bought them."""
+    units_bought: _builtins.float
+    """units_bought is the number of them that it would still have bought, because they had run out."""
+    paid: _builtins.float
+    """paid is what was really paid."""
+    purchase_cost: _builtins.float
+    """purchase_cost is what units_bought cost, at the price really paid."""
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        name: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        units: _builtins.float = ...,
+        units_from_stock: _builtins.float = ...,
+        units_bought: _builtins.float = ...,
+        paid: _builtins.float = ...,
+        purchase_cost: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "item_id", b"item_id", "name", b"name", "paid", b"paid", "purchase_cost", b"purchase_cost", "units", b"units", "units_bought", b"units_bought", "units_from_stock", b"units_from_stock", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhatIfNeed: _TypeAlias = WhatIfNeed  # noqa: Y015
+
+@_typing.final
 class NextBasketRequest(_message.Message):
     """NextBasketRequest is the input of NextBasket."""
 

@@ -70,6 +70,16 @@ class PipelineServiceStub:
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanRequest.SerializeToString,
                 response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanResponse.FromString,
                 _registered_method=True)
+        self.WhatIf = channel.unary_stream(
+                '/pantree.pipeline.v1.PipelineService/WhatIf',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WhatIfRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WhatIfResponse.FromString,
+                _registered_method=True)
+        self.GetWhatIf = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/GetWhatIf',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfResponse.FromString,
+                _registered_method=True)
         self.GetConfig = channel.unary_unary(
                 '/pantree.pipeline.v1.PipelineService/GetConfig',
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetConfigRequest.SerializeToString,
@@ -142,6 +152,22 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhatIf(self, request, context):
+        """WhatIf replays a plan on a household's own past: the plan is made from the purchases until as_of, and the purchases that
+        really followed are its test. It sends one started event, one for each week, and one with the totals. Stored
+        customers are not changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWhatIf(self, request, context):
+        """GetWhatIf returns all events of WhatIf at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConfig(self, request, context):
         """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
         """
@@ -200,6 +226,16 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.Plan,
                     request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanRequest.FromString,
                     response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanResponse.SerializeToString,
+            ),
+            'WhatIf': grpc.unary_stream_rpc_method_handler(
+                    servicer.WhatIf,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WhatIfRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WhatIfResponse.SerializeToString,
+            ),
+            'GetWhatIf': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWhatIf,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
@@ -407,6 +443,60 @@ class PipelineService:
             '/pantree.pipeline.v1.PipelineService/Plan',
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanRequest.SerializeToString,
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatIf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/WhatIf',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WhatIfRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WhatIfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWhatIf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/GetWhatIf',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,13 @@ class PipelineServiceStub:
     """
     Plan: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.PlanRequest, _pipeline_service_pb2.PlanResponse]
     """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history."""
+    WhatIf: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WhatIfRequest, _pipeline_service_pb2.WhatIfResponse]
+    """WhatIf replays a plan on a household's own past: the plan is made from the purchases until as_of, and the purchases that
+    really followed are its test. It sends one started event, one for each week, and one with the totals. Stored
+    customers are not changed.
+    """
+    GetWhatIf: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetWhatIfRequest, _pipeline_service_pb2.GetWhatIfResponse]
+    """GetWhatIf returns all events of WhatIf at once."""
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
@@ -81,6 +88,13 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """
     Plan: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.PlanRequest, _pipeline_service_pb2.PlanResponse]  # type: ignore[assignment]
     """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history."""
+    WhatIf: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WhatIfRequest, _pipeline_service_pb2.WhatIfResponse]  # type: ignore[assignment]
+    """WhatIf replays a plan on a household's own past: the plan is made from the purchases until as_of, and the purchases that
+    really followed are its test. It sends one started event, one for each week, and one with the totals. Stored
+    customers are not changed.
+    """
+    GetWhatIf: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetWhatIfRequest, _pipeline_service_pb2.GetWhatIfResponse]  # type: ignore[assignment]
+    """GetWhatIf returns all events of WhatIf at once."""
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -150,6 +164,25 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.PlanResponse, _abc.Awaitable[_pipeline_service_pb2.PlanResponse]]:
         """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history."""
+
+    @_abc_1.abstractmethod
+    def WhatIf(
+        self,
+        request: _pipeline_service_pb2.WhatIfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_pipeline_service_pb2.WhatIfResponse], _abc.AsyncIterator[_pipeline_service_pb2.WhatIfResponse]]:
+        """WhatIf replays a plan on a household's own past: the plan is made from the purchases until as_of, and the purchases that
+        really followed are its test. It sends one started event, one for each week, and one with the totals. Stored
+        customers are not changed.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWhatIf(
+        self,
+        request: _pipeline_service_pb2.GetWhatIfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.GetWhatIfResponse, _abc.Awaitable[_pipeline_service_pb2.GetWhatIfResponse]]:
+        """GetWhatIf returns all events of WhatIf at once."""
 
     @_abc_1.abstractmethod
     def GetConfig(

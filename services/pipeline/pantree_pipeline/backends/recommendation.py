@@ -12,10 +12,11 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
+from pantree_domain.days import day_number
 from pantree_domain.evidence import ModelName
 from pantree_pipeline.backends.calls import translate_part_errors
 from pantree_pipeline.core.job import NextBasketJob
-from pantree_pipeline.core.ports import Candidate, Neighborhood, Recommendations, Recommender
+from pantree_pipeline.core.ports import Candidate, Neighborhood, PlannedDelivery, Recommendations, Recommender
 from pantree_runtime.purchase_columns import columns_of
 
 
@@ -80,6 +81,20 @@ class GrpcRecommender(Recommender):
             source=response.source,
             fallback_reason=response.fallback_reason,
         )
+
+    def planned_deliveries(self, recommendations: Recommendations) -> Sequence[PlannedDelivery]:
+        response = cast(messages.RecommendResponse, recommendations.payload)
+        return [
+            PlannedDelivery(
+                day=day_number(date.fromisoformat(delivery.date)),
+                name=item.name,
+                quantity=item.quantity,
+                price=item.price,
+                savings_vs_paid=item.savings_vs_paid if item.HasField("savings_vs_paid") else None,
+            )
+            for delivery in response.plan.deliveries
+            for item in delivery.items
+        ]
 
     async def plan(self, analysis: object, constraints: object | None) -> messages.PlanDeliveriesResponse:
         request = messages.PlanDeliveriesRequest(

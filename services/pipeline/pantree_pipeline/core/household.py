@@ -65,13 +65,15 @@ def prepare(history: PurchaseHistory, as_of: date) -> Household:
         last_days={name: calendar_day(day) for name, day in zip(folded.item_names, last_days.tolist(), strict=True)},
         packs=needs.packs,
         replaced=needs.replaced,
-        prices=_prices(history, needs.packs, frozenset(folded.item_names)),
+        prices=reference_prices(history, needs.packs, frozenset(folded.item_names)),
         all_year=_bought_all_year(folded),
         warnings=(*_calendar_warnings(calendar, history, as_of), *_name_warnings(history, needs.packs)),
     )
 
 
-def _prices(history: PurchaseHistory, packs: Mapping[str, Pack], offered: frozenset[str]) -> dict[str, ReferencePrice]:
+def reference_prices(
+    history: PurchaseHistory, packs: Mapping[str, Pack], offered: frozenset[str]
+) -> dict[str, ReferencePrice]:
     """Reference prices of the packs that are offered, from the lines of packs with the same content."""
     order = np.argsort(history.days, kind="stable")
     lines_of: list[list[PaidLine]] = [[] for _ in history.item_names]

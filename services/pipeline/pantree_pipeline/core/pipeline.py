@@ -6,7 +6,7 @@ optional: if one fails, the result lacks what it would have added, and a degrada
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from pantree_pipeline.core.ports import (
     StoredHistory,
     VectorIndex,
 )
+from pantree_pipeline.core.what_if import PlanMade, WhatIf, WhatIfJob, replay_plan
 from pantree_runtime.cpu_runner import CpuRunner, run_inline
 from pantree_runtime.errors import ComponentUnavailable, PantreeError
 
@@ -124,6 +125,20 @@ class Pipeline:
             PantreeError: when the recommendation service fails.
         """
         return await self._recommender.plan(analysis, constraints)
+
+    async def what_if(self, job: WhatIfJob) -> AsyncGenerator[PlanMade | WhatIf]:
+        """The plan of the purchases until the as-of date, as soon as it is made; then its replay. Nothing is stored.
+
+        Raises:
+            PantreeError: when a required stage fails.
+        """
+        history = cast(PurchaseHistory, job.plan.source)
+        household = await self._run_cpu(_MS_PER_LINE * len(history), prepare, history, job.plan.as_of)
+        degradations = list(household.warnings)
+        _, _, recommendations = await self._evidence_and_recommendations(job.plan, household, degradations)
+        yield PlanMade(job, recommendations.payload, tuple(degradations))
+        deliveries = self._recommender.planned_deliveries(recommendations)
+        yield await self._run_cpu(_MS_PER_LINE * len(job.history), replay_plan, job, household, deliveries)
 
     async def run(self, job: Job) -> AsyncGenerator[Event]:
         """The events: `Started`, each `Month` as soon as it is available, and `Completed`.

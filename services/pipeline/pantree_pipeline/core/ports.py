@@ -113,6 +113,19 @@ class Neighborhood:
     """Message of the vector service for the recommendation service."""
 
 
+class PlannedDelivery(NamedTuple):
+    """A delivery of an item in a plan."""
+
+    day: int
+    """Days since 1970-01-01."""
+    name: str
+    quantity: int
+    price: float
+    """Of all its units, in cents, at the shelf price of the as-of date."""
+    savings_vs_paid: float | None
+    """None when the paid price is unknown."""
+
+
 class Simulator(Protocol):
     """The simulation service."""
 
@@ -226,6 +239,9 @@ class Recommender(Protocol):
 
         `replaced` maps items that are no longer bought to those that took their place; `constraints` is a message.
         """
+
+    def planned_deliveries(self, recommendations: Recommendations) -> Sequence[PlannedDelivery]:
+        """The deliveries of items in the plan of recommendations, by day and name."""
 
     async def plan(self, analysis: object, constraints: object | None) -> object:
         """Message of the recommendation service with the plan of an analysis; both arguments are messages."""

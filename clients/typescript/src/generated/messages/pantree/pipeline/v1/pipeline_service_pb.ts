@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/pipeline/v1/pipeline_service.proto.
  */
 export const file_pantree_pipeline_v1_pipeline_service: GenFile = /*@__PURE__*/
-  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCLiBQoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJEhkKEWluY2x1ZGVfZm9yZWNhc3RzGBIgASgIEhgKEGluY2x1ZGVfYW5hbHlzaXMYEyABKAgSPwoLY29uc3RyYWludHMYFCABKAsyKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5Db25zdHJhaW50c0IUChJfc2ltdWxhdGlvbl9tb250aHNCBwoFX3NlZWRCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyJCCgtQbGFuUmVxdWVzdBIzCgVpbnB1dBgBIAEoCzIeLnBhbnRyZWUucGlwZWxpbmUudjEuUGxhbklucHV0QgTiQQECIj8KDFBsYW5SZXNwb25zZRIvCgZyZXN1bHQYASABKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLlBsYW5SZXN1bHQiqAEKCVBsYW5JbnB1dBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhI/CghhbmFseXNpcxgCIAEoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbkFuYWx5c2lzQgTiQQECEj8KC2NvbnN0cmFpbnRzGAMgASgLMioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuQ29uc3RyYWludHMi6QIKClBsYW5SZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSOQoEcGxhbhgCIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhJFCg1zdWJzY3JpcHRpb25zGAMgAygLMi4ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFubmVkU3Vic2NyaXB0aW9uEjgKCGxlZnRfb3V0GAQgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRJJChNiaW5kaW5nX2NvbnN0cmFpbnRzGAUgAygLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CaW5kaW5nQ29uc3RyYWludBINCgVhc19vZhgGIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAcgASgJEhkKEXJlY29tbWVuZGF0aW9uX2lkGAggASgJIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKvAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtcxIWCg5zdG9yZWRfaGlzdG9yeRgJIAEoCBITCgthc19rbm93bl9vbhgKIAEoCUIMCgpfbWF4X2l0ZW1zIssBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAki6wEKGUdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgEIAEoBUgAiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIbChNpbmNsdWRlX3N1Z2dlc3Rpb25zGAYgASgIEh8KF2luY2x1ZGVfY2FkZW5jZV9jaGFuZ2VzGAcgASgIQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zIlAKGkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEjIKBnJlc3VsdBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3VsdCKwAQoUR2V0TmV4dEJhc2tldFJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSMwoEbW9kZRgEIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBSABKAVIAIgBAUIMCgpfbWF4X2l0ZW1zIk4KFUdldE5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIidgoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIXCg9sZWRnZXJfZW50cnlfaWQYAiABKAkSMQoHcmVtb3ZlZBgDIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVtb3ZlZERhdGEiRQoLUmVtb3ZlZERhdGESEQoJY29tcG9uZW50GAEgASgJEgwKBGtpbmQYAiABKAkSFQoNcmVtb3ZlZF9jb3VudBgDIAEoBSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUi/wQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMSFwoPaGlzdG9yeV92ZXJzaW9uGBMgASgJEjkKCGFuYWx5c2lzGBQgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuQW5hbHlzaXMi7AQKEVJlY29tbWVuZGF0aW9uU2V0EkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SMgoHcmVsYXRlZBgDIAMoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuUmVsYXRlZEl0ZW1zEjkKBHBsYW4YBCABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SPAoPY2FkZW5jZV9jaGFuZ2VzGAUgAygLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuQ2FkZW5jZUNoYW5nZRI6CgtzdWdnZXN0aW9ucxgGIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgHIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SNAoJZm9yZWNhc3RzGAggAygLMiEucGFudHJlZS5waXBlbGluZS52MS5JdGVtRm9yZWNhc3QSSQoTYmluZGluZ19jb25zdHJhaW50cxgJIAMoCzIsLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmluZGluZ0NvbnN0cmFpbnQSMwoLcGxhaW5fbmFtZXMYCiADKAsyHi5wYW50cmVlLnBpcGVsaW5lLnYxLlBsYWluTmFtZSI9CglQbGFpbk5hbWUSDAoEbmFtZRgBIAEoCRISCgpwbGFpbl9uYW1lGAIgASgJEg4KBnNvdXJjZRgDIAEoCSKWAQoMSXRlbUZvcmVjYXN0EgwKBG5hbWUYASABKAkSSQoWcHVyY2hhc2VfcHJvYmFiaWxpdGllcxgCIAMoCzIpLnBhbnRyZWUuZnJlcXVlbmN5LnYxLlB1cmNoYXNlUHJvYmFiaWxpdHkSFQoNZXhwZWN0ZWRfZGF5cxgDIAEoARIWCg5wdXJjaGFzZWRfZGF5cxgEIAMoBSJdCgxSZWxhdGVkSXRlbXMSDAoEbmFtZRgBIAEoCRIvCgVpdGVtcxgCIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVsYXRlZEl0ZW0SDgoGc291cmNlGAMgASgJIikKCk1vZGVsRmFjdHMSDAoEbmFtZRgBIAEoCRINCgVmYWN0cxgCIAMoCSJLCgtSZWxhdGVkSXRlbRIMCgRuYW1lGAEgASgJEi4KCHJlbGF0aW9uGAIgASgOMhwucGFudHJlZS5jYXRhbG9nLnYxLlJlbGF0aW9uIsgBCg5IaXN0b3J5U3VtbWFyeRITCgttb250aF9jb3VudBgBIAEoBRISCgp0cmlwX2NvdW50GAIgASgFEhYKDnB1cmNoYXNlX2NvdW50GAMgASgFEhIKCml0ZW1fY291bnQYBCABKAUSEgoKZmlyc3RfZGF0ZRgFIAEoCRIRCglsYXN0X2RhdGUYBiABKAkSEwoLdG90YWxfc3BlbmQYByABKAESEQoJc2ltdWxhdGVkGAggASgIEhIKCmhhc19wcmljZXMYCSABKAgiOwoHV2FybmluZxIRCgljb21wb25lbnQYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIhIKEEdldENvbmZpZ1JlcXVlc3QimAIKEUdldENvbmZpZ1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSGQoRZGVmYXVsdF9hcmNoZXR5cGUYAiABKAkSIQoZZGVmYXVsdF9zaW11bGF0aW9uX21vbnRocxgDIAEoBRIdChVtYXhfc2ltdWxhdGlvbl9tb250aHMYBCABKAUSEQoJbWF4X2l0ZW1zGAUgASgFEhgKEG1heF9oaXN0b3J5X3Jvd3MYBiABKAUSOAoKY29tcG9uZW50cxgHIAMoCzIkLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50Q29uZmlnEi4KCGNhZGVuY2VzGAggAygLMhwucGFudHJlZS5waXBlbGluZS52MS5DYWRlbmNlIkIKD0NvbXBvbmVudENvbmZpZxIMCgRuYW1lGAEgASgJEhAKCHJlcXVpcmVkGAIgASgIEg8KB2VuYWJsZWQYAyABKAgiMwoHQ2FkZW5jZRIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBSISChBHZXRTdGF0dXNSZXF1ZXN0Is8BChFHZXRTdGF0dXNSZXNwb25zZRIyCgVzdGF0ZRgBIAEoDjIjLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdGUSOAoKY29tcG9uZW50cxgCIAMoCzIkLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdHVzEg8KB3ZlcnNpb24YAyABKAkSOwoPcmVjZW50X3dhcm5pbmdzGAQgAygLMiIucGFudHJlZS5waXBlbGluZS52MS5SZWNlbnRXYXJuaW5nImMKDVJlY2VudFdhcm5pbmcSEQoJY29tcG9uZW50GAEgASgJEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoBRIRCglsYXN0X3RpbWUYBSABKAkiEgoQR2V0TW9kZWxzUmVxdWVzdCJRChFHZXRNb2RlbHNSZXNwb25zZRI8CgdyYW5raW5nGAEgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlc3BvbnNlIpsBCg9Db21wb25lbnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIyCgVzdGF0ZRgCIAEoDjIjLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdGUSEAoIcmVxdWlyZWQYAyABKAgSEgoKbGF0ZW5jeV9tcxgEIAEoARIPCgdtZXNzYWdlGAUgASgJEg8KB3ZlcnNpb24YBiABKAkqqwEKDkNvbXBvbmVudFN0YXRlEh8KG0NPTVBPTkVOVF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NPTVBPTkVOVF9TVEFURV9TRVJWSU5HEAESHAoYQ09NUE9ORU5UX1NUQVRFX0RFR1JBREVEEAISHwobQ09NUE9ORU5UX1NUQVRFX1VOQVZBSUxBQkxFEAMSHAoYQ09NUE9ORU5UX1NUQVRFX0RJU0FCTEVEEAQygQsKD1BpcGVsaW5lU2VydmljZRJ8CgdQcm9jZXNzEiMucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVxdWVzdBokLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3BvbnNlIiaC0+STAiAiDy9hcGkvdjEvcHJvY2VzczoFaW5wdXRiBnJlc3VsdBKkAQoNU3RyZWFtUHJvY2VzcxIpLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1JlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLlN0cmVhbVByb2Nlc3NSZXNwb25zZSI6gtPkkwI0OgVpbnB1dEIrCglXRUJTT0NLRVQSHi93cy9zdHJlYW0ve2lucHV0LmN1c3RvbWVyX2lkfTABEokBCgpOZXh0QmFza2V0EiYucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVxdWVzdBonLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3BvbnNlIiqC0+STAiQiEy9hcGkvdjEvbmV4dC1iYXNrZXQ6BWlucHV0YgZyZXN1bHQStgEKEkdldFJlY29tbWVuZGF0aW9ucxIuLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0UmVjb21tZW5kYXRpb25zUmVxdWVzdBovLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0UmVjb21tZW5kYXRpb25zUmVzcG9uc2UiP4LT5JMCORIvL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9yZWNvbW1lbmRhdGlvbnNiBnJlc3VsdBKjAQoNR2V0TmV4dEJhc2tldBIpLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TmV4dEJhc2tldFJlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldE5leHRCYXNrZXRSZXNwb25zZSI7gtPkkwI1EisvYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L25leHQtYmFza2V0YgZyZXN1bHQSjwEKDUVyYXNlQ3VzdG9tZXISKS5wYW50cmVlLnBpcGVsaW5lLnYxLkVyYXNlQ3VzdG9tZXJSZXF1ZXN0GioucGFudHJlZS5waXBlbGluZS52MS5FcmFzZUN1c3RvbWVyUmVzcG9uc2UiJ4LT5JMCISofL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfRJwCgRQbGFuEiAucGFudHJlZS5waXBlbGluZS52MS5QbGFuUmVxdWVzdBohLnBhbnRyZWUucGlwZWxpbmUudjEuUGxhblJlc3BvbnNlIiOC0+STAh0iDC9hcGkvdjEvcGxhbjoFaW5wdXRiBnJlc3VsdBJyCglHZXRDb25maWcSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvY29uZmlnEnIKCUdldFN0YXR1cxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9zdGF0dXMScgoJR2V0TW9kZWxzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRNb2RlbHNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRNb2RlbHNSZXNwb25zZSIWgtPkkwIQEg4vYXBpL3YxL21vZGVsc2IGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
+  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCLiBQoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJEhkKEWluY2x1ZGVfZm9yZWNhc3RzGBIgASgIEhgKEGluY2x1ZGVfYW5hbHlzaXMYEyABKAgSPwoLY29uc3RyYWludHMYFCABKAsyKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5Db25zdHJhaW50c0IUChJfc2ltdWxhdGlvbl9tb250aHNCBwoFX3NlZWRCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyJCCgtQbGFuUmVxdWVzdBIzCgVpbnB1dBgBIAEoCzIeLnBhbnRyZWUucGlwZWxpbmUudjEuUGxhbklucHV0QgTiQQECIj8KDFBsYW5SZXNwb25zZRIvCgZyZXN1bHQYASABKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLlBsYW5SZXN1bHQiqAEKCVBsYW5JbnB1dBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhI/CghhbmFseXNpcxgCIAEoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbkFuYWx5c2lzQgTiQQECEj8KC2NvbnN0cmFpbnRzGAMgASgLMioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuQ29uc3RyYWludHMi6QIKClBsYW5SZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSOQoEcGxhbhgCIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhJFCg1zdWJzY3JpcHRpb25zGAMgAygLMi4ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFubmVkU3Vic2NyaXB0aW9uEjgKCGxlZnRfb3V0GAQgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRJJChNiaW5kaW5nX2NvbnN0cmFpbnRzGAUgAygLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CaW5kaW5nQ29uc3RyYWludBINCgVhc19vZhgGIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAcgASgJEhkKEXJlY29tbWVuZGF0aW9uX2lkGAggASgJIkYKDVdoYXRJZlJlcXVlc3QSNQoFaW5wdXQYASABKAsyIC5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZklucHV0QgTiQQECIroBCg5XaGF0SWZSZXNwb25zZRI1CgdzdGFydGVkGAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5XaGF0SWZTdGFydGVkSAASLwoEd2VlaxgCIAEoCzIfLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmV2Vla0gAEjcKCWNvbXBsZXRlZBgDIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmU3VtbWFyeUgAQgcKBWV2ZW50IkkKEEdldFdoYXRJZlJlcXVlc3QSNQoFaW5wdXQYASABKAsyIC5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZklucHV0QgTiQQECIkYKEUdldFdoYXRJZlJlc3BvbnNlEjEKBnJlc3VsdBgBIAEoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmUmVzdWx0IrwDCgtXaGF0SWZJbnB1dBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhIuCgdoaXN0b3J5GAIgAygLMh0ucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZRI9Cg9oaXN0b3J5X2NvbHVtbnMYAyABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxIWCg5zdG9yZWRfaGlzdG9yeRgEIAEoCBINCgVhc19vZhgFIAEoCRIXCgp3ZWVrX2NvdW50GAYgASgFSACIAQESIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgHIAEoBUgBiAEBEhUKDWN1cnJlbmN5X2NvZGUYCCABKAkSJQoYc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvGAkgASgBSAKIAQESPwoLY29uc3RyYWludHMYCiABKAsyKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5Db25zdHJhaW50c0INCgtfd2Vla19jb3VudEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IbChlfc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvIqgBCgxXaGF0SWZSZXN1bHQSMwoHc3RhcnRlZBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmU3RhcnRlZBIuCgV3ZWVrcxgCIAMoCzIfLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmV2VlaxIzCgdzdW1tYXJ5GAMgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5XaGF0SWZTdW1tYXJ5Ir8CCg1XaGF0SWZTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEg0KBWFzX29mGAIgASgJEhIKCndlZWtfY291bnQYAyABKAUSEAoIZW5kX2RhdGUYBCABKAkSOQoEcGxhbhgFIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhJJChNiaW5kaW5nX2NvbnN0cmFpbnRzGAYgAygLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CaW5kaW5nQ29uc3RyYWludBIuCgh3YXJuaW5ncxgHIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxIVCg1jdXJyZW5jeV9jb2RlGAggASgJEhcKD2hpc3RvcnlfdmVyc2lvbhgJIAEoCSLRAgoKV2hhdElmV2VlaxITCgt3ZWVrX251bWJlchgBIAEoBRISCgpzdGFydF9kYXRlGAIgASgJEhAKCGVuZF9kYXRlGAMgASgJEjEKBnRvdGFscxgEIAEoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmVG90YWxzEjwKEWN1bXVsYXRpdmVfdG90YWxzGAUgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5XaGF0SWZUb3RhbHMSLgoFaXRlbXMYBiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZkl0ZW0SNwoKZGVsaXZlcmllcxgHIAMoCzIjLnBhbnRyZWUucGlwZWxpbmUudjEuV2hhdElmRGVsaXZlcnkSLgoFbmVlZHMYCCADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZk5lZWQilQIKDVdoYXRJZlN1bW1hcnkSMQoGdG90YWxzGAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5XaGF0SWZUb3RhbHMSLgoFaXRlbXMYAiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZkl0ZW0SHQoQcHJvbWlzZWRfc2F2aW5ncxgDIAEoAUgAiAEBEhIKCnN0b2NrX2Nvc3QYBCABKAESHQoVc2F2aW5nc193aXRob3V0X3N0b2NrGAUgASgBEhMKC3RvdGFsX3NwZW5kGAYgASgBEhIKCmhhc19wcmljZXMYByABKAgSEQoJcmVwbGF5X2lkGAggASgJQhMKEV9wcm9taXNlZF9zYXZpbmdzIpUCCgxXaGF0SWZUb3RhbHMSEQoJYm94X2NvdW50GAEgASgFEhYKDmRlbGl2ZXJ5X2NvdW50GAIgASgFEhwKFGVhcmx5X2RlbGl2ZXJ5X2NvdW50GAMgASgFEhIKCm5lZWRfY291bnQYBCABKAUSFgoOc3RvY2tvdXRfY291bnQYBSABKAUSFwoPZGVsaXZlcmVkX3VuaXRzGAYgASgBEhQKDG5lZWRlZF91bml0cxgHIAEoARIUCgxib3VnaHRfdW5pdHMYCCABKAESDAoEcGFpZBgJIAEoARIVCg1kZWxpdmVyeV9jb3N0GAogASgBEhUKDXB1cmNoYXNlX2Nvc3QYCyABKAESDwoHc2F2aW5ncxgMIAEoASKGAQoKV2hhdElmSXRlbRIMCgRuYW1lGAEgASgJEg8KB2l0ZW1faWQYAiABKAkSDwoHdmFyaWFudBgDIAEoCRIxCgZ0b3RhbHMYBCABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZlRvdGFscxIVCg11bml0c19vbl9oYW5kGAUgAygBIpsBCg5XaGF0SWZEZWxpdmVyeRIMCgRkYXRlGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHaXRlbV9pZBgDIAEoCRIPCgd2YXJpYW50GAQgASgJEhAKCHF1YW50aXR5GAUgASgFEg0KBXByaWNlGAYgASgBEhUKDXVuaXRzX29uX2hhbmQYByABKAESEwoLbmVlZGVkX2RhdGUYCCABKAkirgEKCldoYXRJZk5lZWQSDAoEZGF0ZRgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB2l0ZW1faWQYAyABKAkSDwoHdmFyaWFudBgEIAEoCRINCgV1bml0cxgFIAEoARIYChB1bml0c19mcm9tX3N0b2NrGAYgASgBEhQKDHVuaXRzX2JvdWdodBgHIAEoARIMCgRwYWlkGAggASgBEhUKDXB1cmNoYXNlX2Nvc3QYCSABKAEiTgoRTmV4dEJhc2tldFJlcXVlc3QSOQoFaW5wdXQYASABKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRJbnB1dEIE4kEBAiJLChJOZXh0QmFza2V0UmVzcG9uc2USNQoGcmVzdWx0GAEgASgLMiUucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzdWx0Iq8DCg9OZXh0QmFza2V0SW5wdXQSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISLgoHaGlzdG9yeRgCIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAMgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYBCABKAkSMwoEbW9kZRgFIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBiABKAVIAIgBARI9Cgphc3NvcnRtZW50GAcgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Bc3NvcnRtZW50SXRlbRI8Cgpwcm9tb3Rpb25zGAggASgLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Qcm9tb3RlZEl0ZW1zEhYKDnN0b3JlZF9oaXN0b3J5GAkgASgIEhMKC2FzX2tub3duX29uGAogASgJQgwKCl9tYXhfaXRlbXMiywEKEE5leHRCYXNrZXRSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSNwoFaXRlbXMYAiADKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByZWRpY3RlZEl0ZW0SDQoFYXNfb2YYAyABKAkSJgoFbW9kZWwYBCABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEhkKEXJlY29tbWVuZGF0aW9uX2lkGAUgASgJEhcKD2hpc3RvcnlfdmVyc2lvbhgGIAEoCSLrAQoZR2V0UmVjb21tZW5kYXRpb25zUmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhINCgVhc19vZhgCIAEoCRITCgthc19rbm93bl9vbhgDIAEoCRIgChNtYXhfcmVjb21tZW5kYXRpb25zGAQgASgFSACIAQESFwoPaW5jbHVkZV9vbWl0dGVkGAUgASgIEhsKE2luY2x1ZGVfc3VnZ2VzdGlvbnMYBiABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYByABKAhCFgoUX21heF9yZWNvbW1lbmRhdGlvbnMiUAoaR2V0UmVjb21tZW5kYXRpb25zUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0IrABChRHZXROZXh0QmFza2V0UmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhINCgVhc19vZhgCIAEoCRITCgthc19rbm93bl9vbhgDIAEoCRIzCgRtb2RlGAQgASgOMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CYXNrZXRNb2RlEhYKCW1heF9pdGVtcxgFIAEoBUgAiAEBQgwKCl9tYXhfaXRlbXMiTgoVR2V0TmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCIxChRFcmFzZUN1c3RvbWVyUmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAiJ2ChVFcmFzZUN1c3RvbWVyUmVzcG9uc2USEQoJZXJhc2VkX2F0GAEgASgJEhcKD2xlZGdlcl9lbnRyeV9pZBgCIAEoCRIxCgdyZW1vdmVkGAMgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZW1vdmVkRGF0YSJFCgtSZW1vdmVkRGF0YRIRCgljb21wb25lbnQYASABKAkSDAoEa2luZBgCIAEoCRIVCg1yZW1vdmVkX2NvdW50GAMgASgFIlAKB1N0YXJ0ZWQSEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLbW9udGhfY291bnQYAiABKAUSDAoEc2VlZBgDIAEoDRINCgVhc19vZhgEIAEoCSKXAgoNTW9udGhseVVwZGF0ZRIVCg1tb250aF9kaXNwbGF5GAEgASgJEhAKCHByb2dyZXNzGAIgASgBEhQKDG1vbnRoX251bWJlchgDIAEoBRITCgttb250aF9jb3VudBgEIAEoBRIUCgxwZXJpb2Rfc3RhcnQYBSABKAkSEgoKcGVyaW9kX2VuZBgGIAEoCRISCgp0cmlwX2NvdW50GAcgASgFEhMKC3RvdGFsX3NwZW5kGAggASgBEhUKDXRvdGFsX3NhdmluZ3MYCSABKAESMAoJcHVyY2hhc2VzGAogAygLMh0ucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZRIWCg5wdXJjaGFzZV9jb3VudBgLIAEoBSL/BAoNUHJvY2Vzc1Jlc3VsdBITCgtjdXN0b21lcl9pZBgBIAEoCRI/Cg9yZWNvbW1lbmRhdGlvbnMYAiABKAsyJi5wYW50cmVlLnBpcGVsaW5lLnYxLlJlY29tbWVuZGF0aW9uU2V0EhkKEXJlY29tbWVuZGF0aW9uX2lkGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYBSABKAkSMQoQY29uZmlkZW5jZV9tb2RlbBgGIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDQoFYXNfb2YYByABKAkSDAoEc2VlZBgIIAEoDRIVCg1jdXN0b21lcl9uYW1lGAkgASgJEhEKCWFyY2hldHlwZRgKIAEoCRI8Cg9oaXN0b3J5X3N1bW1hcnkYCyABKAsyIy5wYW50cmVlLnBpcGVsaW5lLnYxLkhpc3RvcnlTdW1tYXJ5Ei4KCHdhcm5pbmdzGAwgAygLMhwucGFudHJlZS5waXBlbGluZS52MS5XYXJuaW5nEjwKEGN1c3RvbWVyX3Byb2ZpbGUYDSABKAsyIi5wYW50cmVlLnZlY3Rvci52MS5DdXN0b21lclByb2ZpbGUSFQoNY3VycmVuY3lfY29kZRgOIAEoCRI0Cgttb2RlbF9mYWN0cxgSIAMoCzIfLnBhbnRyZWUucGlwZWxpbmUudjEuTW9kZWxGYWN0cxIXCg9oaXN0b3J5X3ZlcnNpb24YEyABKAkSOQoIYW5hbHlzaXMYFCABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5BbmFseXNpcyLsBAoRUmVjb21tZW5kYXRpb25TZXQSQgoPcmVjb21tZW5kYXRpb25zGAEgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRhdGlvbhI3CgdvbWl0dGVkGAIgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRIyCgdyZWxhdGVkGAMgAygLMiEucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbXMSOQoEcGxhbhgEIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhI8Cg9jYWRlbmNlX2NoYW5nZXMYBSADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5DYWRlbmNlQ2hhbmdlEjoKC3N1Z2dlc3Rpb25zGAYgAygLMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWdnZXN0aW9uEjsKC25lYXJfbWlzc2VzGAcgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRI0Cglmb3JlY2FzdHMYCCADKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLkl0ZW1Gb3JlY2FzdBJJChNiaW5kaW5nX2NvbnN0cmFpbnRzGAkgAygLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CaW5kaW5nQ29uc3RyYWludBIzCgtwbGFpbl9uYW1lcxgKIAMoCzIeLnBhbnRyZWUucGlwZWxpbmUudjEuUGxhaW5OYW1lIj0KCVBsYWluTmFtZRIMCgRuYW1lGAEgASgJEhIKCnBsYWluX25hbWUYAiABKAkSDgoGc291cmNlGAMgASgJIpYBCgxJdGVtRm9yZWNhc3QSDAoEbmFtZRgBIAEoCRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGAIgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGAMgASgBEhYKDnB1cmNoYXNlZF9kYXlzGAQgAygFIl0KDFJlbGF0ZWRJdGVtcxIMCgRuYW1lGAEgASgJEi8KBWl0ZW1zGAIgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbRIOCgZzb3VyY2UYAyABKAkiKQoKTW9kZWxGYWN0cxIMCgRuYW1lGAEgASgJEg0KBWZhY3RzGAIgAygJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24iyAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgSEgoKaGFzX3ByaWNlcxgJIAEoCCI7CgdXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiEgoQR2V0Q29uZmlnUmVxdWVzdCKYAgoRR2V0Q29uZmlnUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgCIAEoCRIhChlkZWZhdWx0X3NpbXVsYXRpb25fbW9udGhzGAMgASgFEh0KFW1heF9zaW11bGF0aW9uX21vbnRocxgEIAEoBRIRCgltYXhfaXRlbXMYBSABKAUSGAoQbWF4X2hpc3Rvcnlfcm93cxgGIAEoBRI4Cgpjb21wb25lbnRzGAcgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRDb25maWcSLgoIY2FkZW5jZXMYCCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLkNhZGVuY2UiQgoPQ29tcG9uZW50Q29uZmlnEgwKBG5hbWUYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDwoHZW5hYmxlZBgDIAEoCCIzCgdDYWRlbmNlEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFIhIKEEdldFN0YXR1c1JlcXVlc3QizwEKEUdldFN0YXR1c1Jlc3BvbnNlEjIKBXN0YXRlGAEgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRI4Cgpjb21wb25lbnRzGAIgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0dXMSDwoHdmVyc2lvbhgDIAEoCRI7Cg9yZWNlbnRfd2FybmluZ3MYBCADKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlJlY2VudFdhcm5pbmciYwoNUmVjZW50V2FybmluZxIRCgljb21wb25lbnQYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgFEhEKCWxhc3RfdGltZRgFIAEoCSISChBHZXRNb2RlbHNSZXF1ZXN0IlEKEUdldE1vZGVsc1Jlc3BvbnNlEjwKB3JhbmtpbmcYASABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVzcG9uc2UimwEKD0NvbXBvbmVudFN0YXR1cxIMCgRuYW1lGAEgASgJEjIKBXN0YXRlGAIgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRIQCghyZXF1aXJlZBgDIAEoCBISCgpsYXRlbmN5X21zGAQgASgBEg8KB21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCSqrAQoOQ29tcG9uZW50U3RhdGUSHwobQ09NUE9ORU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09NUE9ORU5UX1NUQVRFX1NFUlZJTkcQARIcChhDT01QT05FTlRfU1RBVEVfREVHUkFERUQQAhIfChtDT01QT05FTlRfU1RBVEVfVU5BVkFJTEFCTEUQAxIcChhDT01QT05FTlRfU1RBVEVfRElTQUJMRUQQBDKZDQoPUGlwZWxpbmVTZXJ2aWNlEnwKB1Byb2Nlc3MSIy5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXF1ZXN0GiQucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzcG9uc2UiJoLT5JMCICIPL2FwaS92MS9wcm9jZXNzOgVpbnB1dGIGcmVzdWx0EqQBCg1TdHJlYW1Qcm9jZXNzEikucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1Jlc3BvbnNlIjqC0+STAjQ6BWlucHV0QisKCVdFQlNPQ0tFVBIeL3dzL3N0cmVhbS97aW5wdXQuY3VzdG9tZXJfaWR9MAESiQEKCk5leHRCYXNrZXQSJi5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXF1ZXN0GicucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzcG9uc2UiKoLT5JMCJCITL2FwaS92MS9uZXh0LWJhc2tldDoFaW5wdXRiBnJlc3VsdBK2AQoSR2V0UmVjb21tZW5kYXRpb25zEi4ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXF1ZXN0Gi8ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXNwb25zZSI/gtPkkwI5Ei8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L3JlY29tbWVuZGF0aW9uc2IGcmVzdWx0EqMBCg1HZXROZXh0QmFza2V0EikucGFudHJlZS5waXBlbGluZS52MS5HZXROZXh0QmFza2V0UmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TmV4dEJhc2tldFJlc3BvbnNlIjuC0+STAjUSKy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vbmV4dC1iYXNrZXRiBnJlc3VsdBKPAQoNRXJhc2VDdXN0b21lchIpLnBhbnRyZWUucGlwZWxpbmUudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIngtPkkwIhKh8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9EnAKBFBsYW4SIC5wYW50cmVlLnBpcGVsaW5lLnYxLlBsYW5SZXF1ZXN0GiEucGFudHJlZS5waXBlbGluZS52MS5QbGFuUmVzcG9uc2UiI4LT5JMCHSIML2FwaS92MS9wbGFuOgVpbnB1dGIGcmVzdWx0EpABCgZXaGF0SWYSIi5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZlJlcXVlc3QaIy5wYW50cmVlLnBpcGVsaW5lLnYxLldoYXRJZlJlc3BvbnNlIjuC0+STAjU6BWlucHV0QiwKCVdFQlNPQ0tFVBIfL3dzL3doYXQtaWYve2lucHV0LmN1c3RvbWVyX2lkfTABEoIBCglHZXRXaGF0SWYSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldFdoYXRJZlJlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldFdoYXRJZlJlc3BvbnNlIiaC0+STAiAiDy9hcGkvdjEvd2hhdC1pZjoFaW5wdXRiBnJlc3VsdBJyCglHZXRDb25maWcSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvY29uZmlnEnIKCUdldFN0YXR1cxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9zdGF0dXMScgoJR2V0TW9kZWxzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRNb2RlbHNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRNb2RlbHNSZXNwb25zZSIWgtPkkwIQEg4vYXBpL3YxL21vZGVsc2IGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
 
 /**
  * ProcessRequest is the input of Process.
@@ -446,6 +446,752 @@ export const PlanResultSchema: GenMessage<PlanResult> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
 
 /**
+ * WhatIfRequest is the input of WhatIf.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfRequest
+ */
+export type WhatIfRequest = Message<"pantree.pipeline.v1.WhatIfRequest"> & {
+  /**
+   * input is the household's history, and how much of it to replay.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfInput input = 1;
+   */
+  input?: WhatIfInput | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfRequest.
+ * Use `create(WhatIfRequestSchema)` to create a new message.
+ */
+export const WhatIfRequestSchema: GenMessage<WhatIfRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
+
+/**
+ * WhatIfResponse is an event of a replay: one started, then one week for each week, then one completed.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfResponse
+ */
+export type WhatIfResponse = Message<"pantree.pipeline.v1.WhatIfResponse"> & {
+  /**
+   * event is the event.
+   *
+   * @generated from oneof pantree.pipeline.v1.WhatIfResponse.event
+   */
+  event: {
+    /**
+     * started holds the plan that is replayed.
+     *
+     * @generated from field: pantree.pipeline.v1.WhatIfStarted started = 1;
+     */
+    value: WhatIfStarted;
+    case: "started";
+  } | {
+    /**
+     * week is what happened in a week.
+     *
+     * @generated from field: pantree.pipeline.v1.WhatIfWeek week = 2;
+     */
+    value: WhatIfWeek;
+    case: "week";
+  } | {
+    /**
+     * completed holds the totals; it is the last event.
+     *
+     * @generated from field: pantree.pipeline.v1.WhatIfSummary completed = 3;
+     */
+    value: WhatIfSummary;
+    case: "completed";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfResponse.
+ * Use `create(WhatIfResponseSchema)` to create a new message.
+ */
+export const WhatIfResponseSchema: GenMessage<WhatIfResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
+
+/**
+ * GetWhatIfRequest is the input of GetWhatIf.
+ *
+ * @generated from message pantree.pipeline.v1.GetWhatIfRequest
+ */
+export type GetWhatIfRequest = Message<"pantree.pipeline.v1.GetWhatIfRequest"> & {
+  /**
+   * input is the household's history, and how much of it to replay.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfInput input = 1;
+   */
+  input?: WhatIfInput | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetWhatIfRequest.
+ * Use `create(GetWhatIfRequestSchema)` to create a new message.
+ */
+export const GetWhatIfRequestSchema: GenMessage<GetWhatIfRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
+
+/**
+ * GetWhatIfResponse is the output of GetWhatIf.
+ *
+ * @generated from message pantree.pipeline.v1.GetWhatIfResponse
+ */
+export type GetWhatIfResponse = Message<"pantree.pipeline.v1.GetWhatIfResponse"> & {
+  /**
+   * result is the replay.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfResult result = 1;
+   */
+  result?: WhatIfResult | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetWhatIfResponse.
+ * Use `create(GetWhatIfResponseSchema)` to create a new message.
+ */
+export const GetWhatIfResponseSchema: GenMessage<GetWhatIfResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
+
+/**
+ * WhatIfInput is a household's real history, of which the last weeks are replayed. Exactly one of history, history_columns
+ * and stored_history must be present.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfInput
+ */
+export type WhatIfInput = Message<"pantree.pipeline.v1.WhatIfInput"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * history is the real history as rows of at most 8,000 distinct items, with the purchases after as_of.
+   *
+   * @generated from field: repeated pantree.purchase.v1.Purchase history = 2;
+   */
+  history: Purchase[];
+
+  /**
+   * history_columns is the real history in columnar form, with the purchases after as_of.
+   *
+   * @generated from field: pantree.purchase.v1.PurchaseColumns history_columns = 3;
+   */
+  historyColumns?: PurchaseColumns | undefined;
+
+  /**
+   * stored_history takes the purchases that are stored of the customer (HistoryService).
+   *
+   * @generated from field: bool stored_history = 4;
+   */
+  storedHistory: boolean;
+
+  /**
+   * as_of is the day on which the plan is made, ISO 8601; it knows the purchases until then. It must be at least a week
+   * before the latest purchase. When empty, it is week_count weeks before the latest purchase.
+   *
+   * @generated from field: string as_of = 5;
+   */
+  asOf: string;
+
+  /**
+   * week_count is the number of weeks after as_of that are replayed; none may end after the latest purchase. When absent, it is
+   * 12, or with as_of as many of 12 as there are.
+   *
+   * @generated from field: optional int32 week_count = 6;
+   */
+  weekCount?: number | undefined;
+
+  /**
+   * max_recommendations is the largest number of items in the plan; 20 when absent.
+   *
+   * @generated from field: optional int32 max_recommendations = 7;
+   */
+  maxRecommendations?: number | undefined;
+
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+   * when empty.
+   *
+   * @generated from field: string currency_code = 8;
+   */
+  currencyCode: string;
+
+  /**
+   * stockout_tolerance_ratio trades stockouts against overstock, as in Process; 0.5 when absent.
+   *
+   * @generated from field: optional double stockout_tolerance_ratio = 9;
+   */
+  stockoutToleranceRatio?: number | undefined;
+
+  /**
+   * constraints limit the plan.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanConstraints constraints = 10;
+   */
+  constraints?: PlanConstraints | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfInput.
+ * Use `create(WhatIfInputSchema)` to create a new message.
+ */
+export const WhatIfInputSchema: GenMessage<WhatIfInput> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
+
+/**
+ * WhatIfResult is a replay.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfResult
+ */
+export type WhatIfResult = Message<"pantree.pipeline.v1.WhatIfResult"> & {
+  /**
+   * started holds the plan that is replayed.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfStarted started = 1;
+   */
+  started?: WhatIfStarted | undefined;
+
+  /**
+   * weeks are the weeks, earliest first.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.WhatIfWeek weeks = 2;
+   */
+  weeks: WhatIfWeek[];
+
+  /**
+   * summary holds the totals.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfSummary summary = 3;
+   */
+  summary?: WhatIfSummary | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfResult.
+ * Use `create(WhatIfResultSchema)` to create a new message.
+ */
+export const WhatIfResultSchema: GenMessage<WhatIfResult> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
+
+/**
+ * WhatIfStarted is the plan that is replayed.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfStarted
+ */
+export type WhatIfStarted = Message<"pantree.pipeline.v1.WhatIfStarted"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * as_of is the day on which the plan is made, ISO 8601. The replay starts on the day after.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+
+  /**
+   * week_count is the number of weeks that follow.
+   *
+   * @generated from field: int32 week_count = 3;
+   */
+  weekCount: number;
+
+  /**
+   * end_date is the last day of the replay, ISO 8601.
+   *
+   * @generated from field: string end_date = 4;
+   */
+  endDate: string;
+
+  /**
+   * plan is the plan, as Process returns it for the purchases until as_of. It has no deliveries when no item is worth a
+   * subscription or the constraints cannot be met.
+   *
+   * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 5;
+   */
+  plan?: SubscriptionPlan | undefined;
+
+  /**
+   * binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.BindingConstraint binding_constraints = 6;
+   */
+  bindingConstraints: BindingConstraint[];
+
+  /**
+   * warnings list what is missing from the plan and why; empty when all parts succeeded.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.Warning warnings = 7;
+   */
+  warnings: Warning[];
+
+  /**
+   * currency_code is the currency of all amounts.
+   *
+   * @generated from field: string currency_code = 8;
+   */
+  currencyCode: string;
+
+  /**
+   * history_version identifies the stored purchases that were taken; empty unless stored_history.
+   *
+   * @generated from field: string history_version = 9;
+   */
+  historyVersion: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfStarted.
+ * Use `create(WhatIfStartedSchema)` to create a new message.
+ */
+export const WhatIfStartedSchema: GenMessage<WhatIfStarted> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
+
+/**
+ * WhatIfWeek is what would have happened in a week of a replay.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfWeek
+ */
+export type WhatIfWeek = Message<"pantree.pipeline.v1.WhatIfWeek"> & {
+  /**
+   * week_number counts the weeks from 1.
+   *
+   * @generated from field: int32 week_number = 1;
+   */
+  weekNumber: number;
+
+  /**
+   * start_date is the first day of the week, ISO 8601.
+   *
+   * @generated from field: string start_date = 2;
+   */
+  startDate: string;
+
+  /**
+   * end_date is the last day of the week, ISO 8601.
+   *
+   * @generated from field: string end_date = 3;
+   */
+  endDate: string;
+
+  /**
+   * totals are those of the week.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfTotals totals = 4;
+   */
+  totals?: WhatIfTotals | undefined;
+
+  /**
+   * cumulative_totals are those of all weeks so far.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfTotals cumulative_totals = 5;
+   */
+  cumulativeTotals?: WhatIfTotals | undefined;
+
+  /**
+   * items are the items of the plan, by name, with what happened to them in the week.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.WhatIfItem items = 6;
+   */
+  items: WhatIfItem[];
+
+  /**
+   * deliveries are the week's deliveries of items, by day and name.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.WhatIfDelivery deliveries = 7;
+   */
+  deliveries: WhatIfDelivery[];
+
+  /**
+   * needs are the household's real purchases of items of the plan, by day and name: one for each item and day.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.WhatIfNeed needs = 8;
+   */
+  needs: WhatIfNeed[];
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfWeek.
+ * Use `create(WhatIfWeekSchema)` to create a new message.
+ */
+export const WhatIfWeekSchema: GenMessage<WhatIfWeek> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
+
+/**
+ * WhatIfSummary holds the totals of a replay.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfSummary
+ */
+export type WhatIfSummary = Message<"pantree.pipeline.v1.WhatIfSummary"> & {
+  /**
+   * totals are those of all weeks.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfTotals totals = 1;
+   */
+  totals?: WhatIfTotals | undefined;
+
+  /**
+   * items are the items of the plan, by name, with what happened to them in all weeks.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.WhatIfItem items = 2;
+   */
+  items: WhatIfItem[];
+
+  /**
+   * promised_savings is what the plan promised to save on the deliveries of these weeks: the sum of savings_vs_paid; absent
+   * when a paid price was unknown.
+   *
+   * @generated from field: optional double promised_savings = 3;
+   */
+  promisedSavings?: number | undefined;
+
+  /**
+   * stock_cost is what the units cost that are still on hand at the end. They are paid in totals, but not used.
+   *
+   * @generated from field: double stock_cost = 4;
+   */
+  stockCost: number;
+
+  /**
+   * savings_without_stock is what the units saved that were used: savings plus stock_cost.
+   *
+   * @generated from field: double savings_without_stock = 5;
+   */
+  savingsWithoutStock: number;
+
+  /**
+   * total_spend is what the household really paid for all its purchases in these weeks, items outside of the plan included.
+   *
+   * @generated from field: double total_spend = 6;
+   */
+  totalSpend: number;
+
+  /**
+   * has_prices is whether any price of a real purchase in these weeks is known. If not, amounts mean nothing.
+   *
+   * @generated from field: bool has_prices = 7;
+   */
+  hasPrices: boolean;
+
+  /**
+   * replay_id identifies the replay; equal replays have equal ids.
+   *
+   * @generated from field: string replay_id = 8;
+   */
+  replayId: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfSummary.
+ * Use `create(WhatIfSummarySchema)` to create a new message.
+ */
+export const WhatIfSummarySchema: GenMessage<WhatIfSummary> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
+
+/**
+ * WhatIfTotals are sums over items and days.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfTotals
+ */
+export type WhatIfTotals = Message<"pantree.pipeline.v1.WhatIfTotals"> & {
+  /**
+   * box_count is the number of boxes.
+   *
+   * @generated from field: int32 box_count = 1;
+   */
+  boxCount: number;
+
+  /**
+   * delivery_count is the number of deliveries of items; a box has one for each of its items.
+   *
+   * @generated from field: int32 delivery_count = 2;
+   */
+  deliveryCount: number;
+
+  /**
+   * early_delivery_count is the number of them that came while units of earlier deliveries were on hand.
+   *
+   * @generated from field: int32 early_delivery_count = 3;
+   */
+  earlyDeliveryCount: number;
+
+  /**
+   * need_count is the number of real purchases of items of the plan: one for each item and day.
+   *
+   * @generated from field: int32 need_count = 4;
+   */
+  needCount: number;
+
+  /**
+   * stockout_count is the number of them for which the units on hand were too few.
+   *
+   * @generated from field: int32 stockout_count = 5;
+   */
+  stockoutCount: number;
+
+  /**
+   * delivered_units is the number of units delivered.
+   *
+   * @generated from field: double delivered_units = 6;
+   */
+  deliveredUnits: number;
+
+  /**
+   * needed_units is the number of units that the household really bought.
+   *
+   * @generated from field: double needed_units = 7;
+   */
+  neededUnits: number;
+
+  /**
+   * bought_units is the number of units that it would still have bought in a shop, because they were not on hand.
+   *
+   * @generated from field: double bought_units = 8;
+   */
+  boughtUnits: number;
+
+  /**
+   * paid is what it really paid for the items of the plan.
+   *
+   * @generated from field: double paid = 9;
+   */
+  paid: number;
+
+  /**
+   * delivery_cost is what the deliveries cost.
+   *
+   * @generated from field: double delivery_cost = 10;
+   */
+  deliveryCost: number;
+
+  /**
+   * purchase_cost is what the units cost that it would still have bought, at the prices really paid.
+   *
+   * @generated from field: double purchase_cost = 11;
+   */
+  purchaseCost: number;
+
+  /**
+   * savings is what the plan saved: paid less delivery_cost and purchase_cost; below 0 when it cost more.
+   *
+   * @generated from field: double savings = 12;
+   */
+  savings: number;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfTotals.
+ * Use `create(WhatIfTotalsSchema)` to create a new message.
+ */
+export const WhatIfTotalsSchema: GenMessage<WhatIfTotals> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
+
+/**
+ * WhatIfItem is what would have happened to an item.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfItem
+ */
+export type WhatIfItem = Message<"pantree.pipeline.v1.WhatIfItem"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * item_id is the shop's own id of the item, as in the purchases.
+   *
+   * @generated from field: string item_id = 2;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, as in the purchases.
+   *
+   * @generated from field: string variant = 3;
+   */
+  variant: string;
+
+  /**
+   * totals are those of the item.
+   *
+   * @generated from field: pantree.pipeline.v1.WhatIfTotals totals = 4;
+   */
+  totals?: WhatIfTotals | undefined;
+
+  /**
+   * units_on_hand are the delivered units that were not used yet, at the end of each day of the period.
+   *
+   * @generated from field: repeated double units_on_hand = 5;
+   */
+  unitsOnHand: number[];
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfItem.
+ * Use `create(WhatIfItemSchema)` to create a new message.
+ */
+export const WhatIfItemSchema: GenMessage<WhatIfItem> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
+
+/**
+ * WhatIfDelivery is a delivery of an item.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfDelivery
+ */
+export type WhatIfDelivery = Message<"pantree.pipeline.v1.WhatIfDelivery"> & {
+  /**
+   * date is the day, ISO 8601.
+   *
+   * @generated from field: string date = 1;
+   */
+  date: string;
+
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * item_id is the shop's own id of the item, as in the purchases.
+   *
+   * @generated from field: string item_id = 3;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, as in the purchases.
+   *
+   * @generated from field: string variant = 4;
+   */
+  variant: string;
+
+  /**
+   * quantity is the number of units.
+   *
+   * @generated from field: int32 quantity = 5;
+   */
+  quantity: number;
+
+  /**
+   * price is what they cost on that day: the price of the plan, moved as the shelf price on the household's receipts had
+   * moved since as_of, rounded up to a cent.
+   *
+   * @generated from field: double price = 6;
+   */
+  price: number;
+
+  /**
+   * units_on_hand is the number of units of earlier deliveries that were on hand when it came; the delivery was early
+   * unless it is 0.
+   *
+   * @generated from field: double units_on_hand = 7;
+   */
+  unitsOnHand: number;
+
+  /**
+   * needed_date is the day on which the first of its units was needed, ISO 8601; empty when none was until the end.
+   *
+   * @generated from field: string needed_date = 8;
+   */
+  neededDate: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfDelivery.
+ * Use `create(WhatIfDeliverySchema)` to create a new message.
+ */
+export const WhatIfDeliverySchema: GenMessage<WhatIfDelivery> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
+
+/**
+ * WhatIfNeed is a real purchase of an item, and what it would have been with the plan.
+ *
+ * @generated from message pantree.pipeline.v1.WhatIfNeed
+ */
+export type WhatIfNeed = Message<"pantree.pipeline.v1.WhatIfNeed"> & {
+  /**
+   * date is the day, ISO 8601.
+   *
+   * @generated from field: string date = 1;
+   */
+  date: string;
+
+  /**
+   * name is the item's name in the plan.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * item_id is the shop's own id of the item in the plan.
+   *
+   * @generated from field: string item_id = 3;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size of the item in the plan.
+   *
+   * @generated from field: string variant = 4;
+   */
+  variant: string;
+
+  /**
+   * units is the number of units bought. Packs of another size count by their content.
+   *
+   * @generated from field: double units = 5;
+   */
+  units: number;
+
+  /**
+   * units_from_stock is the number of them that had been delivered, so that the household would not have bought them.
+   *
+   * @generated from field: double units_from_stock = 6;
+   */
+  unitsFromStock: number;
+
+  /**
+   * units_bought is the number of them that it would still have bought, because they had run out.
+   *
+   * @generated from field: double units_bought = 7;
+   */
+  unitsBought: number;
+
+  /**
+   * paid is what was really paid.
+   *
+   * @generated from field: double paid = 8;
+   */
+  paid: number;
+
+  /**
+   * purchase_cost is what units_bought cost, at the price really paid.
+   *
+   * @generated from field: double purchase_cost = 9;
+   */
+  purchaseCost: number;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.WhatIfNeed.
+ * Use `create(WhatIfNeedSchema)` to create a new message.
+ */
+export const WhatIfNeedSchema: GenMessage<WhatIfNeed> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
+
+/**
  * NextBasketRequest is the input of NextBasket.
  *
  * @generated from message pantree.pipeline.v1.NextBasketRequest
@@ -464,7 +1210,7 @@ export type NextBasketRequest = Message<"pantree.pipeline.v1.NextBasketRequest">
  * Use `create(NextBasketRequestSchema)` to create a new message.
  */
 export const NextBasketRequestSchema: GenMessage<NextBasketRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
 
 /**
  * NextBasketResponse is the output of NextBasket.
@@ -485,7 +1231,7 @@ export type NextBasketResponse = Message<"pantree.pipeline.v1.NextBasketResponse
  * Use `create(NextBasketResponseSchema)` to create a new message.
  */
 export const NextBasketResponseSchema: GenMessage<NextBasketResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
 
 /**
  * NextBasketInput is a household's real history; at most one of history, history_columns and stored_history may be present. A new
@@ -574,7 +1320,7 @@ export type NextBasketInput = Message<"pantree.pipeline.v1.NextBasketInput"> & {
  * Use `create(NextBasketInputSchema)` to create a new message.
  */
 export const NextBasketInputSchema: GenMessage<NextBasketInput> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
 
 /**
  * NextBasketResult is a predicted basket.
@@ -630,7 +1376,7 @@ export type NextBasketResult = Message<"pantree.pipeline.v1.NextBasketResult"> &
  * Use `create(NextBasketResultSchema)` to create a new message.
  */
 export const NextBasketResultSchema: GenMessage<NextBasketResult> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
 
 /**
  * GetRecommendationsRequest names a customer.
@@ -694,7 +1440,7 @@ export type GetRecommendationsRequest = Message<"pantree.pipeline.v1.GetRecommen
  * Use `create(GetRecommendationsRequestSchema)` to create a new message.
  */
 export const GetRecommendationsRequestSchema: GenMessage<GetRecommendationsRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
 
 /**
  * GetRecommendationsResponse is the output of GetRecommendations.
@@ -715,7 +1461,7 @@ export type GetRecommendationsResponse = Message<"pantree.pipeline.v1.GetRecomme
  * Use `create(GetRecommendationsResponseSchema)` to create a new message.
  */
 export const GetRecommendationsResponseSchema: GenMessage<GetRecommendationsResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
 
 /**
  * GetNextBasketRequest names a customer.
@@ -765,7 +1511,7 @@ export type GetNextBasketRequest = Message<"pantree.pipeline.v1.GetNextBasketReq
  * Use `create(GetNextBasketRequestSchema)` to create a new message.
  */
 export const GetNextBasketRequestSchema: GenMessage<GetNextBasketRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
 
 /**
  * GetNextBasketResponse is the output of GetNextBasket.
@@ -786,7 +1532,7 @@ export type GetNextBasketResponse = Message<"pantree.pipeline.v1.GetNextBasketRe
  * Use `create(GetNextBasketResponseSchema)` to create a new message.
  */
 export const GetNextBasketResponseSchema: GenMessage<GetNextBasketResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
 
 /**
  * EraseCustomerRequest names the customer to erase.
@@ -807,7 +1553,7 @@ export type EraseCustomerRequest = Message<"pantree.pipeline.v1.EraseCustomerReq
  * Use `create(EraseCustomerRequestSchema)` to create a new message.
  */
 export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
 
 /**
  * EraseCustomerResponse is the receipt of an erasure.
@@ -844,7 +1590,7 @@ export type EraseCustomerResponse = Message<"pantree.pipeline.v1.EraseCustomerRe
  * Use `create(EraseCustomerResponseSchema)` to create a new message.
  */
 export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
 
 /**
  * RemovedData is what an erasure removed from one part.
@@ -879,7 +1625,7 @@ export type RemovedData = Message<"pantree.pipeline.v1.RemovedData"> & {
  * Use `create(RemovedDataSchema)` to create a new message.
  */
 export const RemovedDataSchema: GenMessage<RemovedData> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 32);
 
 /**
  * Started is the event that the input is accepted.
@@ -921,7 +1667,7 @@ export type Started = Message<"pantree.pipeline.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 33);
 
 /**
  * MonthlyUpdate is one month of purchases.
@@ -1012,7 +1758,7 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
  * Use `create(MonthlyUpdateSchema)` to create a new message.
  */
 export const MonthlyUpdateSchema: GenMessage<MonthlyUpdate> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 34);
 
 /**
  * ProcessResult is the result of a pipeline.
@@ -1147,7 +1893,7 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
  * Use `create(ProcessResultSchema)` to create a new message.
  */
 export const ProcessResultSchema: GenMessage<ProcessResult> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 35);
 
 /**
  * RecommendationSet holds the recommended items and details about the others.
@@ -1235,7 +1981,7 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
  * Use `create(RecommendationSetSchema)` to create a new message.
  */
 export const RecommendationSetSchema: GenMessage<RecommendationSet> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 36);
 
 /**
  * PlainName is what a recommended item's name means, in words for shoppers.
@@ -1270,7 +2016,7 @@ export type PlainName = Message<"pantree.pipeline.v1.PlainName"> & {
  * Use `create(PlainNameSchema)` to create a new message.
  */
 export const PlainNameSchema: GenMessage<PlainName> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 37);
 
 /**
  * ItemForecast is when the next purchase of an item is expected.
@@ -1314,7 +2060,7 @@ export type ItemForecast = Message<"pantree.pipeline.v1.ItemForecast"> & {
  * Use `create(ItemForecastSchema)` to create a new message.
  */
 export const ItemForecastSchema: GenMessage<ItemForecast> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 38);
 
 /**
  * RelatedItems are the complements and substitutes of a recommended item.
@@ -1349,7 +2095,7 @@ export type RelatedItems = Message<"pantree.pipeline.v1.RelatedItems"> & {
  * Use `create(RelatedItemsSchema)` to create a new message.
  */
 export const RelatedItemsSchema: GenMessage<RelatedItems> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 39);
 
 /**
  * ModelFacts names what is known about a recommended item only from a language model.
@@ -1378,7 +2124,7 @@ export type ModelFacts = Message<"pantree.pipeline.v1.ModelFacts"> & {
  * Use `create(ModelFactsSchema)` to create a new message.
  */
 export const ModelFactsSchema: GenMessage<ModelFacts> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 40);
 
 /**
  * RelatedItem is a complement or substitute of an item.
@@ -1406,7 +2152,7 @@ export type RelatedItem = Message<"pantree.pipeline.v1.RelatedItem"> & {
  * Use `create(RelatedItemSchema)` to create a new message.
  */
 export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 41);
 
 /**
  * HistorySummary describes the history behind a result.
@@ -1483,7 +2229,7 @@ export type HistorySummary = Message<"pantree.pipeline.v1.HistorySummary"> & {
  * Use `create(HistorySummarySchema)` to create a new message.
  */
 export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 42);
 
 /**
  * Warning is what is missing from a result and why, or what is unusual about the history behind it.
@@ -1518,7 +2264,7 @@ export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 43);
 
 /**
  * GetConfigRequest is empty.
@@ -1533,7 +2279,7 @@ export type GetConfigRequest = Message<"pantree.pipeline.v1.GetConfigRequest"> &
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 44);
 
 /**
  * GetConfigResponse is the pipeline's configuration.
@@ -1604,7 +2350,7 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 32);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 45);
 
 /**
  * ComponentConfig is a part behind the pipeline.
@@ -1639,7 +2385,7 @@ export type ComponentConfig = Message<"pantree.pipeline.v1.ComponentConfig"> & {
  * Use `create(ComponentConfigSchema)` to create a new message.
  */
 export const ComponentConfigSchema: GenMessage<ComponentConfig> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 33);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 46);
 
 /**
  * Cadence is a delivery interval that may be offered.
@@ -1667,7 +2413,7 @@ export type Cadence = Message<"pantree.pipeline.v1.Cadence"> & {
  * Use `create(CadenceSchema)` to create a new message.
  */
 export const CadenceSchema: GenMessage<Cadence> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 34);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 47);
 
 /**
  * GetStatusRequest is empty.
@@ -1682,7 +2428,7 @@ export type GetStatusRequest = Message<"pantree.pipeline.v1.GetStatusRequest"> &
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 35);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 48);
 
 /**
  * GetStatusResponse is the state of the mesh.
@@ -1725,7 +2471,7 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 36);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 49);
 
 /**
  * RecentWarning is a warning of earlier results.
@@ -1774,7 +2520,7 @@ export type RecentWarning = Message<"pantree.pipeline.v1.RecentWarning"> & {
  * Use `create(RecentWarningSchema)` to create a new message.
  */
 export const RecentWarningSchema: GenMessage<RecentWarning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 37);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 50);
 
 /**
  * GetModelsRequest is empty.
@@ -1789,7 +2535,7 @@ export type GetModelsRequest = Message<"pantree.pipeline.v1.GetModelsRequest"> &
  * Use `create(GetModelsRequestSchema)` to create a new message.
  */
 export const GetModelsRequestSchema: GenMessage<GetModelsRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 38);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 51);
 
 /**
  * GetModelsResponse holds the models that rank items.
@@ -1810,7 +2556,7 @@ export type GetModelsResponse = Message<"pantree.pipeline.v1.GetModelsResponse">
  * Use `create(GetModelsResponseSchema)` to create a new message.
  */
 export const GetModelsResponseSchema: GenMessage<GetModelsResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 39);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 52);
 
 /**
  * ComponentStatus is the state of one part, or of a system that it uses.
@@ -1866,7 +2612,7 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
  * Use `create(ComponentStatusSchema)` to create a new message.
  */
 export const ComponentStatusSchema: GenMessage<ComponentStatus> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 40);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 53);
 
 /**
  * ComponentState is the state of a part or of the mesh.
@@ -1993,6 +2739,28 @@ export const PipelineService: GenService<{
     methodKind: "unary";
     input: typeof PlanRequestSchema;
     output: typeof PlanResponseSchema;
+  },
+  /**
+   * WhatIf replays a plan on a household's own past: the plan is made from the purchases until as_of, and the purchases that
+   * really followed are its test. It sends one started event, one for each week, and one with the totals. Stored
+   * customers are not changed.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.WhatIf
+   */
+  whatIf: {
+    methodKind: "server_streaming";
+    input: typeof WhatIfRequestSchema;
+    output: typeof WhatIfResponseSchema;
+  },
+  /**
+   * GetWhatIf returns all events of WhatIf at once.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.GetWhatIf
+   */
+  getWhatIf: {
+    methodKind: "unary";
+    input: typeof GetWhatIfRequestSchema;
+    output: typeof GetWhatIfResponseSchema;
   },
   /**
    * GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
