@@ -23,6 +23,7 @@ from pantree_client import (
     PlanRequest,
     ReceiptLine,
     SyncPantreeClient,
+    WhatIfRequest,
 )
 from pantree_client.testing import FakePantree
 from pantree_client.transports import Transport
@@ -106,6 +107,10 @@ async def test_client_calls_every_public_method() -> None:
                 "export_customer": lambda: exhausted(client.export_customer("cust_001")),
                 "erase_customer": lambda: client.erase_customer("cust_001"),
                 "plan": lambda: client.plan(PlanRequest("cust_001", PlanAnalysis(as_of="2026-11-23"))),
+                "what_if": lambda: client.what_if(WhatIfRequest("cust_001", stored_history=True)),
+                "stream_what_if": lambda: exhausted(
+                    client.stream_what_if(WhatIfRequest("cust_001", stored_history=True))
+                ),
                 "archetypes": lambda: exhausted(client.archetypes()),
                 "status": client.status,
                 "config": client.config,

@@ -37,6 +37,8 @@ def test_public_routes_are_those_of_the_seed_and_of_stored_purchases() -> None:
     assert routes() == {
         "POST /api/v1/process": "pantree.pipeline.v1.PipelineService/Process",
         "POST /api/v1/plan": "pantree.pipeline.v1.PipelineService/Plan",
+        "POST /api/v1/what-if": "pantree.pipeline.v1.PipelineService/GetWhatIf",
+        "WEBSOCKET /ws/what-if/{input.customer_id}": "pantree.pipeline.v1.PipelineService/WhatIf",
         "POST /api/v1/next-basket": "pantree.pipeline.v1.PipelineService/NextBasket",
         "WEBSOCKET /ws/stream/{input.customer_id}": "pantree.pipeline.v1.PipelineService/StreamProcess",
         "GET /api/v1/customers/{customer_id}/recommendations": "pantree.pipeline.v1.PipelineService/GetRecommendations",

@@ -64,6 +64,16 @@ class PipelineServicer(rpc.PipelineServiceServicer):
             result=messages.PlanResult(customer_id=request.input.customer_id, as_of=analysis.as_of)
         )
 
+    async def WhatIf(self, request: messages.WhatIfRequest, context: Context) -> AsyncIterator[messages.WhatIfResponse]:
+        result = _what_if(request.input)
+        yield messages.WhatIfResponse(started=result.started)
+        for week in result.weeks:
+            yield messages.WhatIfResponse(week=week)
+        yield messages.WhatIfResponse(completed=result.summary)
+
+    async def GetWhatIf(self, request: messages.GetWhatIfRequest, context: Context) -> messages.GetWhatIfResponse:
+        return messages.GetWhatIfResponse(result=_what_if(request.input))
+
     async def NextBasket(self, request: messages.NextBasketRequest, context: Context) -> messages.NextBasketResponse:
         item = PredictedItem(name="Bananas", probability=0.5)
         result = messages.NextBasketResult(
@@ -198,6 +208,16 @@ def simulation_part(servicer: SimulationServicer) -> ServiceSpec:
                 simulation_rpc.add_SimulationServiceServicer_to_server(servicer, server)
             )
         },
+    )
+
+
+def _what_if(given: messages.WhatIfInput) -> messages.WhatIfResult:
+    """A replay of the requested number of weeks without deliveries."""
+    count = given.week_count or 2
+    return messages.WhatIfResult(
+        started=messages.WhatIfStarted(customer_id=given.customer_id, as_of="2026-09-01", week_count=count),
+        weeks=[messages.WhatIfWeek(week_number=number) for number in range(1, count + 1)],
+        summary=messages.WhatIfSummary(replay_id="1"),
     )
 
 

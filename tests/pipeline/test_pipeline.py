@@ -25,6 +25,7 @@ from pantree_pipeline.core.ports import (
     ItemEvidence,
     ItemToEnrich,
     Neighborhood,
+    PlannedDelivery,
     Recommendations,
 )
 from pantree_pipeline.core.warnings import RecentWarnings
@@ -180,6 +181,9 @@ class Recommender:
         self.customer_id = customer_id
         self.candidates = candidates
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
+
+    def planned_deliveries(self, recommendations: Recommendations) -> Sequence[PlannedDelivery]:
+        raise NotImplementedError
 
     async def plan(self, analysis: object, constraints: object | None) -> object:
         raise NotImplementedError

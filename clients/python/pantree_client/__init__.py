@@ -23,6 +23,7 @@ from pantree_client.requests import (
     PlanConstraints,
     PlanRequest,
     Purchase,
+    WhatIfRequest,
 )
 from pantree_client.results import (
     AnswerWarning,
@@ -51,6 +52,15 @@ from pantree_client.results import (
     Started,
     Status,
     Suggestion,
+    WhatIf,
+    WhatIfDelivery,
+    WhatIfEvent,
+    WhatIfItem,
+    WhatIfNeed,
+    WhatIfStarted,
+    WhatIfSummary,
+    WhatIfTotals,
+    WhatIfWeek,
 )
 from pantree_client.sync import SyncPantreeClient
 from pantree_runtime.errors import (
@@ -127,4 +137,14 @@ __all__ = [
     "SyncPantreeClient",
     "TooLarge",
     "Unauthenticated",
+    "WhatIf",
+    "WhatIfDelivery",
+    "WhatIfEvent",
+    "WhatIfItem",
+    "WhatIfNeed",
+    "WhatIfRequest",
+    "WhatIfStarted",
+    "WhatIfSummary",
+    "WhatIfTotals",
+    "WhatIfWeek",
 ]

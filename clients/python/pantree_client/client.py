@@ -19,7 +19,7 @@ from pantree_client.customers import (
     to_erasure,
     to_line,
 )
-from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest
+from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest, WhatIfRequest
 from pantree_client.results import (
     Archetype,
     CatalogItem,
@@ -30,6 +30,8 @@ from pantree_client.results import (
     RankingModel,
     Result,
     Status,
+    WhatIf,
+    WhatIfEvent,
     to_archetype,
     to_catalog_item,
     to_config,
@@ -39,6 +41,8 @@ from pantree_client.results import (
     to_next_basket,
     to_result,
     to_status,
+    to_what_if,
+    to_what_if_event,
 )
 from pantree_client.transports import Secret, Transport
 from pantree_client.transports.mesh import MeshTransport
@@ -320,6 +324,26 @@ class PantreeClient:
             PantreeError: as in `process`.
         """
         return to_delivery_plan(await self._opened.plan(request.message(), self._seconds(timeout_seconds)))
+
+    async def what_if(self, request: WhatIfRequest, *, timeout_seconds: float | None = None) -> WhatIf:
+        """Returns what a plan of some weeks ago would have done, replayed on the purchases that really followed.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        return to_what_if(await self._opened.get_what_if(request.message(), self._seconds(timeout_seconds)))
+
+    async def stream_what_if(
+        self, request: WhatIfRequest, *, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[WhatIfEvent]:
+        """Yields the `WhatIfStarted`, one `WhatIfWeek` per week, and the `WhatIfSummary` of `what_if`.
+
+        Raises:
+            PantreeError: as in `process`, at any point of the stream.
+        """
+        async with aclosing(self._opened.what_if(request.message(), self._seconds(timeout_seconds))) as responses:
+            async for response in responses:
+                yield to_what_if_event(response)
 
     async def archetypes(
         self, *, page_size: int = 0, timeout_seconds: float | None = None

@@ -1,4 +1,4 @@
-"""Requests: a first purchase, a real history, or a next basket."""
+"""Requests: a first purchase, a real history, a next basket, a plan, or a replay."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from google.protobuf.message import Message
 
-from pantree.pipeline.v1.pipeline_service_pb2 import NextBasketInput, PlanInput, ProcessInput
+from pantree.pipeline.v1.pipeline_service_pb2 import NextBasketInput, PlanInput, ProcessInput, WhatIfInput
 from pantree.purchase.v1 import purchase_pb2
 from pantree.recommendation.v1 import recommendation_service_pb2
 from pantree.recommendation.v1.recommendation_service_pb2 import PromotedItems
@@ -274,6 +274,50 @@ class BasketRequest:
                 assortment=(recommendation_service_pb2.AssortmentItem, items),
             ) from None
         return message
+
+
+@dataclass(frozen=True)
+class WhatIfRequest:
+    """A household whose plan is replayed on its own past."""
+
+    customer_id: str
+    """1 to 128 characters."""
+    purchases: Sequence[Purchase] = ()
+    """In any order, with those after `as_of`; at most 100,000 lines of at most 8,000 distinct items. None if stored."""
+    stored_history: bool = False
+    """Replay the stored purchases of the customer."""
+    as_of: date | None = None
+    """Day of the plan, at least a week before the latest purchase; `week_count` weeks before it if None."""
+    week_count: int | None = None
+    """1 to 12; if None, 12, or as many of 12 as there are after `as_of`."""
+    max_recommendations: int | None = None
+    """1 to 100; 20 if None."""
+    currency_code: str = ""
+    """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
+    stockout_tolerance_ratio: float | None = None
+    """Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; 0.5 if None."""
+    constraints: PlanConstraints | None = None
+
+    def message(self) -> WhatIfInput:
+        """The request as a message of the contract. Rows that a message cannot hold, by number or size, become columns.
+
+        Raises:
+            InvalidInput: when a value does not fit into its field of the message.
+        """
+        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "purchases"} | {
+            "as_of": "" if self.as_of is None else self.as_of.isoformat(),
+            "constraints": None if self.constraints is None else self.constraints.message(),
+        }
+        rows = [vars(purchase) | {"date": purchase.date.isoformat()} for purchase in self.purchases]
+        try:
+            if len(rows) > MAX_HISTORY_ROWS:
+                return WhatIfInput(**values, history_columns=_columns(self.purchases))
+            message = WhatIfInput(**values, history=[purchase_pb2.Purchase(**row) for row in rows])
+            if message.ByteSize() <= _MAX_ROWS_BYTES:
+                return message
+            return WhatIfInput(**values, history_columns=_columns(self.purchases))
+        except ValueError:
+            raise _out_of_range(WhatIfInput, values, history=(purchase_pb2.Purchase, rows)) from None
 
 
 def _input_values(request: FirstPurchase | History) -> dict[str, Any]:

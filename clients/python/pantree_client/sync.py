@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from pantree.history.v1.history_service_pb2 import ExportCustomerResponse
 from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_HISTORY_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
 from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
-from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest
+from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest, WhatIfRequest
 from pantree_client.results import (
     Archetype,
     CatalogItem,
@@ -23,6 +23,8 @@ from pantree_client.results import (
     RankingModel,
     Result,
     Status,
+    WhatIf,
+    WhatIfEvent,
 )
 from pantree_client.transports import Secret, Transport
 
@@ -95,6 +97,14 @@ class SyncPantreeClient:
     def plan(self, request: PlanRequest, *, timeout_seconds: float | None = None) -> DeliveryPlan:
         """See `PantreeClient.plan`."""
         return self._wait_for(self._client.plan(request, timeout_seconds=timeout_seconds))
+
+    def what_if(self, request: WhatIfRequest, *, timeout_seconds: float | None = None) -> WhatIf:
+        """See `PantreeClient.what_if`."""
+        return self._wait_for(self._client.what_if(request, timeout_seconds=timeout_seconds))
+
+    def stream_what_if(self, request: WhatIfRequest, *, timeout_seconds: float | None = None) -> Generator[WhatIfEvent]:
+        """See `PantreeClient.stream_what_if`. Closing the generator cancels the work in the mesh."""
+        return self._iterate(self._client.stream_what_if(request, timeout_seconds=timeout_seconds))
 
     def next_basket(self, request: BasketRequest, *, timeout_seconds: float | None = None) -> NextBasket:
         """See `PantreeClient.next_basket`."""

@@ -80,6 +80,8 @@ class FakePantree:
         """Stored lines by customer, then by order_id and line_id."""
         self.plan_requests: list[pipeline.PlanInput] = []
         """Every request for a plan, oldest first."""
+        self.what_if_requests: list[pipeline.WhatIfInput] = []
+        """Every request for a replay, oldest first."""
         self.streams_in_flight = 0
         """Number of open streams; 0 once a program has closed all of them."""
 
@@ -150,6 +152,88 @@ class FakePantree:
                 ],
             ),
         )
+
+    async def what_if(
+        self, request: pipeline.WhatIfInput, timeout_seconds: float
+    ) -> AsyncGenerator[pipeline.WhatIfResponse]:
+        """See `Transport`. One item is delivered and needed on the first day of every week."""
+        self.what_if_requests.append(request)
+        error, position_of_error = self._failures.pop(0) if self._failures else (None, 0)
+        self.streams_in_flight += 1
+        try:
+            for position, event in enumerate(self._what_if_events(request)):
+                if error is not None and position == position_of_error:
+                    raise error
+                yield event
+        finally:
+            self.streams_in_flight -= 1
+
+    async def get_what_if(self, request: pipeline.WhatIfInput, timeout_seconds: float) -> pipeline.WhatIfResult:
+        """See `Transport`."""
+        self.what_if_requests.append(request)
+        self._raise_next_failure()
+        started, *weeks, completed = self._what_if_events(request)
+        return pipeline.WhatIfResult(
+            started=started.started, weeks=[event.week for event in weeks], summary=completed.completed
+        )
+
+    def _what_if_events(self, request: pipeline.WhatIfInput) -> list[pipeline.WhatIfResponse]:
+        weeks = request.week_count or 12
+        as_of = date.fromisoformat(request.as_of) if request.as_of else _DEFAULT_AS_OF - timedelta(weeks=weeks)
+        name = self._recommendations[0][0] if self._recommendations else "Bananas"
+
+        def totals(count: int) -> pipeline.WhatIfTotals:
+            return pipeline.WhatIfTotals(
+                box_count=count,
+                delivery_count=count,
+                need_count=count,
+                delivered_units=count,
+                needed_units=count,
+                paid=2.0 * count,
+                delivery_cost=1.9 * count,
+                savings=round(0.1 * count, 2),
+            )
+
+        def item(count: int) -> pipeline.WhatIfItem:
+            return pipeline.WhatIfItem(name=name, totals=totals(count), units_on_hand=[0.0] * 7 * count)
+
+        events = [
+            pipeline.WhatIfResponse(
+                started=pipeline.WhatIfStarted(
+                    customer_id=request.customer_id,
+                    as_of=as_of.isoformat(),
+                    end_date=(as_of + timedelta(weeks=weeks)).isoformat(),
+                    week_count=weeks,
+                    currency_code=request.currency_code,
+                    plan=SubscriptionPlan(item_count=1, annual_cost=98.8),
+                )
+            )
+        ]
+        for number in range(1, weeks + 1):
+            start = (as_of + timedelta(days=7 * number - 6)).isoformat()
+            delivery = pipeline.WhatIfDelivery(date=start, name=name, quantity=1, price=1.9, needed_date=start)
+            need = pipeline.WhatIfNeed(date=start, name=name, units=1, units_from_stock=1, paid=2.0)
+            week = pipeline.WhatIfWeek(
+                week_number=number,
+                start_date=start,
+                end_date=(as_of + timedelta(weeks=number)).isoformat(),
+                totals=totals(1),
+                cumulative_totals=totals(number),
+                items=[item(1)],
+                deliveries=[delivery],
+                needs=[need],
+            )
+            events.append(pipeline.WhatIfResponse(week=week))
+        summary = pipeline.WhatIfSummary(
+            totals=totals(weeks),
+            items=[item(weeks)],
+            promised_savings=round(0.1 * weeks, 2),
+            savings_without_stock=round(0.1 * weeks, 2),
+            total_spend=100.0 * weeks,
+            has_prices=True,
+            replay_id=f"fake-{request.customer_id}",
+        )
+        return [*events, pipeline.WhatIfResponse(completed=summary)]
 
     async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
         """See `Transport`. The basket has the configured items, whatever the mode."""

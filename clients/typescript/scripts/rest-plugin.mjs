@@ -40,15 +40,23 @@ function generateTs(schema) {
 
   const types = schema.generateFile("rest.ts");
   types.print("// Generated from the contract by `npm run generate`. Do not edit.");
+  /** @type {Set<string>} */
+  const taken = new Set();
   for (const { method, response } of routes.filter((route) => route.method.methodKind === "server_streaming")) {
-    const fields = eventsOf(response);
+    // Events of another stream with the same name have the name of their method before it.
+    const fields = eventsOf(response).map((field) => {
+      const short = `${pascal(field.name)}Event`;
+      const name = taken.has(short) ? `${method.name}${short}` : short;
+      taken.add(name);
+      return { field, name };
+    });
     types.print();
     types.print(doc(commentOf(response)));
-    types.print(`export type ${method.name}Event = ${fields.map((field) => `${pascal(field.name)}Event`).join(" | ")};`);
-    for (const field of fields) {
+    types.print(`export type ${method.name}Event = ${fields.map(({ name }) => name).join(" | ")};`);
+    for (const { field, name } of fields) {
       types.print();
       types.print(doc(commentOf(field)));
-      types.print(`export interface ${pascal(field.name)}Event {`);
+      types.print(`export interface ${name} {`);
       types.print(`  type: "${field.name}";`);
       types.print(`  data: ${messageOf(field).name};`);
       types.print("}");

@@ -16,6 +16,9 @@ import type {
   ProcessInput,
   ProcessResult,
   StreamProcessEvent,
+  WhatIfEvent,
+  WhatIfInput,
+  WhatIfResult,
 } from "./generated/rest.js";
 import * as ROUTES from "./generated/routes.js";
 import { Deadline } from "./time.js";
@@ -132,17 +135,23 @@ export class PantreeClient {
    *
    * @throws PantreeError as in `process`, at any point of the stream
    */
-  async *stream(
-    input: ProcessInput,
-    options: CallOptions = {},
-  ): AsyncGenerator<StreamProcessEvent, void, undefined> {
+  stream(input: ProcessInput, options: CallOptions = {}): AsyncGenerator<StreamProcessEvent, void, undefined> {
+    return this.events<StreamProcessEvent>(ROUTES.streamProcess.path, input, options);
+  }
+
+  /** Sends a request over a WebSocket and yields the events, with retries as for `stream`. */
+  private async *events<Event extends { type: string }>(
+    route: string,
+    input: { customer_id: string },
+    options: CallOptions,
+  ): AsyncGenerator<Event, void, undefined> {
     const { customer_id, ...request } = input;
     // Such a path has no route. The gateway reports other invalid IDs.
     if (customer_id === "") {
       const fields = [{ field: "customer_id", message: "must have 1 to 128 characters" }];
       throw new InvalidInputError(`customer_id: ${fields[0]?.message}`, { code: "INVALID_INPUT", fields });
     }
-    const path = ROUTES.streamProcess.path.replace("{customer_id}", encodeURIComponent(customer_id));
+    const path = route.replace("{customer_id}", encodeURIComponent(customer_id));
     const url = this.base.replace(/^http/, "ws") + path;
     const WebSocket = this.webSocket();
     const deadline = new Deadline(
@@ -157,7 +166,7 @@ export class PantreeClient {
           deadline.signal.throwIfAborted();
           const protocols = await this.subprotocols();
           const text = JSON.stringify({ ...request, resume_token });
-          for await (const event of converse(new WebSocket(url, protocols), text, deadline.signal)) {
+          for await (const event of converse<Event>(new WebSocket(url, protocols), text, deadline.signal)) {
             started = true;
             resume_token = event.resume_token;
             attempt = 1;
@@ -191,6 +200,24 @@ export class PantreeClient {
    */
   async plan(input: PlanInput, options: CallOptions = {}): Promise<PlanResult> {
     return this.request<PlanResult>(ROUTES.plan.path, options, input);
+  }
+
+  /**
+   * Returns what a plan of some weeks ago would have done, replayed on the purchases that really followed.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async whatIf(input: WhatIfInput, options: CallOptions = {}): Promise<WhatIfResult> {
+    return this.request<WhatIfResult>(ROUTES.getWhatIf.path, options, input);
+  }
+
+  /**
+   * Same as `whatIf`, as a stream of events: `started`, one `week` per week, `completed`. It resumes as `stream` does.
+   *
+   * @throws PantreeError as in `process`, at any point of the stream
+   */
+  streamWhatIf(input: WhatIfInput, options: CallOptions = {}): AsyncGenerator<WhatIfEvent, void, undefined> {
+    return this.events<WhatIfEvent>(ROUTES.whatIf.path, input, options);
   }
 
   /** Returns the kinds of shopper that can be simulated, from all pages. */

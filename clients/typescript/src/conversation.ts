@@ -1,6 +1,5 @@
 /** One WebSocket: sends a request and receives events. */
 import { ComponentUnavailableError, errorOfProblem, PantreeError, UnauthenticatedError, type Problem } from "./errors.js";
-import type { StreamProcessEvent } from "./generated/rest.js";
 
 // The gateway's close code for wrong credentials.
 const NOT_ALLOWED = 4401;
@@ -19,10 +18,11 @@ export interface WebSocketLike {
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** An event, with the token that resumes the stream after it; older gateways send no token. */
-export type ResumableEvent = StreamProcessEvent & { resume_token?: string };
+export type ResumableEvent<Event> = Event & { resume_token?: string };
 
-type Frame = { type: "error"; error: string; problem: Problem } | ResumableEvent;
-type Arrival = { frame: Frame } | { error: unknown };
+type ErrorFrame = { type: "error"; error: string; problem: Problem };
+type Frame<Event> = ErrorFrame | ResumableEvent<Event>;
+type Arrival<Event> = { frame: Frame<Event> } | { error: unknown };
 
 /**
  * Yields the events of one WebSocket.
@@ -32,14 +32,14 @@ type Arrival = { frame: Frame } | { error: unknown };
  * @param signal closes it; the gateway then cancels the work
  * @throws PantreeError error of the gateway; ComponentUnavailableError if the connection ends before the result
  */
-export async function* converse(
+export async function* converse<Event extends { type: string }>(
   socket: WebSocketLike,
   request: string,
   signal: AbortSignal,
-): AsyncGenerator<ResumableEvent, void, undefined> {
-  const arrivals: Arrival[] = [];
+): AsyncGenerator<ResumableEvent<Event>, void, undefined> {
+  const arrivals: Arrival<Event>[] = [];
   let wake = (): void => {};
-  const arrive = (arrival: Arrival): void => {
+  const arrive = (arrival: Arrival<Event>): void => {
     arrivals.push(arrival);
     wake();
   };
@@ -51,7 +51,7 @@ export async function* converse(
   socket.onopen = () => socket.send(request);
   socket.onmessage = (event: { data: unknown }) => {
     try {
-      arrive({ frame: JSON.parse(String(event.data)) as Frame });
+      arrive({ frame: JSON.parse(String(event.data)) as Frame<Event> });
     } catch (cause) {
       arrive({ error: new PantreeError("the gateway sent a message that is not JSON", { code: "PROTOCOL_ERROR", cause }) });
     }
@@ -79,8 +79,8 @@ export async function* converse(
         continue;
       }
       if ("error" in arrival) throw arrival.error;
-      if (arrival.frame.type === "error") throw errorOfProblem(arrival.frame.problem);
-      yield arrival.frame;
+      if (arrival.frame.type === "error") throw errorOfProblem((arrival.frame as ErrorFrame).problem);
+      yield arrival.frame as ResumableEvent<Event>;
       if (arrival.frame.type === "completed") return;
     }
   } finally {

@@ -73,6 +73,12 @@ class Transport(Protocol):
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         """Calls `PipelineService.Plan`."""
 
+    def what_if(self, request: pipeline.WhatIfInput, timeout_seconds: float) -> AsyncGenerator[pipeline.WhatIfResponse]:
+        """Calls `PipelineService.WhatIf`. Closing the generator cancels the work."""
+
+    async def get_what_if(self, request: pipeline.WhatIfInput, timeout_seconds: float) -> pipeline.WhatIfResult:
+        """Calls `PipelineService.GetWhatIf`."""
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """Calls `PipelineService.GetConfig`."""
 

@@ -8,6 +8,7 @@ import random
 import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -82,6 +83,7 @@ _STATES = {
 
 ResultT = TypeVar("ResultT")
 MessageT = TypeVar("MessageT", bound=Message)
+_StreamRequest = pipeline.ProcessInput | pipeline.WhatIfInput
 
 
 class GatewayTransport:
@@ -122,16 +124,9 @@ class GatewayTransport:
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        deadline = _Deadline(timeout_seconds)
-        stream = _Stream(self._url, self._ssl_context, self._credentials, request, deadline)
-        try:
-            while True:
-                event = await (deadline.retry(stream.next_event) if stream.can_resume else stream.next_event())
-                yield event
-                if event.HasField("completed"):
-                    return
-        finally:
-            await stream.close()
+        async with aclosing(self._frames("/ws/stream", request, timeout_seconds)) as frames:
+            async for frame in frames:
+                yield _to_message(frame, pipeline.StreamProcessResponse())
 
     async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
         document = await self._request("POST", "/api/v1/next-basket", timeout_seconds, json=_to_json(request))
@@ -189,6 +184,17 @@ class GatewayTransport:
         document = await self._request("POST", "/api/v1/plan", timeout_seconds, json=_to_json(request))
         return _to_message(document, pipeline.PlanResult())
 
+    async def what_if(
+        self, request: pipeline.WhatIfInput, timeout_seconds: float
+    ) -> AsyncGenerator[pipeline.WhatIfResponse]:
+        async with aclosing(self._frames("/ws/what-if", request, timeout_seconds)) as frames:
+            async for frame in frames:
+                yield _to_message(frame, pipeline.WhatIfResponse())
+
+    async def get_what_if(self, request: pipeline.WhatIfInput, timeout_seconds: float) -> pipeline.WhatIfResult:
+        document = await self._request("POST", "/api/v1/what-if", timeout_seconds, json=_to_json(request))
+        return _to_message(document, pipeline.WhatIfResult())
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         return _to_message(await self._request("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
 
@@ -228,6 +234,21 @@ class GatewayTransport:
 
     async def get_models(self, timeout_seconds: float) -> pipeline.GetModelsResponse:
         return _to_message(await self._request("GET", "/api/v1/models", timeout_seconds), pipeline.GetModelsResponse())
+
+    async def _frames(
+        self, path: str, request: _StreamRequest, timeout_seconds: float
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """The events of a stream over WebSocket, `{kind: value}` each, until the one that completes it."""
+        deadline = _Deadline(timeout_seconds)
+        stream = _Stream(self._url, path, self._ssl_context, self._credentials, request, deadline)
+        try:
+            while True:
+                frame = await (deadline.retry(stream.next_event) if stream.can_resume else stream.next_event())
+                yield frame
+                if "completed" in frame:
+                    return
+        finally:
+            await stream.close()
 
     async def _lines(self, path: str, timeout_seconds: float) -> list[dict[str, Any]]:
         """The lines of a stream over HTTP."""
@@ -288,12 +309,14 @@ class _Stream:
     def __init__(
         self,
         url: str,
+        path: str,
         ssl_context: ssl.SSLContext | None,
         credentials: "_Credentials",
-        request: pipeline.ProcessInput,
+        request: _StreamRequest,
         deadline: "_Deadline",
     ) -> None:
         self._url = url
+        self._path = path
         self._ssl_context = ssl_context
         self._credentials = credentials
         self._request = request
@@ -303,7 +326,7 @@ class _Stream:
         self.can_resume = True
         """Whether a new connection resumes the stream. Older gateways send no tokens and would start from scratch."""
 
-    async def next_event(self) -> pipeline.StreamProcessResponse:
+    async def next_event(self) -> dict[str, Any]:
         """Receives the next event; connects first if necessary.
 
         Raises:
@@ -326,14 +349,14 @@ class _Stream:
             raise _error_of_problem(frame["problem"])
         self._resume_token = frame.get("resume_token")
         self.can_resume = self._resume_token is not None
-        return _to_message({frame["type"]: frame["data"]}, pipeline.StreamProcessResponse())
+        return {frame["type"]: frame["data"]}
 
     async def _connect(self) -> websockets.ClientConnection:
         """Opens a WebSocket and sends the request, with the token of the last event if a connection was lost."""
         if not self._request.customer_id:
             # Such a path has no route. The gateway rejects other invalid IDs.
             raise InvalidInput([FieldViolation("customer_id", "must have 1 to 128 characters")])
-        url = f"{self._url.replace('http', 'ws', 1)}/ws/stream/{quote(self._request.customer_id, safe='')}"
+        url = f"{self._url.replace('http', 'ws', 1)}{self._path}/{quote(self._request.customer_id, safe='')}"
         options: dict[str, Any] = {"ssl": self._ssl_context} if self._ssl_context else {}
         try:
             async with self._deadline.limit():

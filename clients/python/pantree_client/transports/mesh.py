@@ -126,6 +126,22 @@ class MeshTransport:
             answer = await self._pipeline.Plan(pipeline.PlanRequest(input=request), timeout=timeout_seconds)
         return answer.result
 
+    async def what_if(
+        self, request: pipeline.WhatIfInput, timeout_seconds: float
+    ) -> AsyncGenerator[pipeline.WhatIfResponse]:
+        call = self._pipeline.WhatIf(pipeline.WhatIfRequest(input=request), timeout=timeout_seconds)
+        try:
+            with _pipeline_errors():
+                async for response in call:
+                    yield response
+        finally:
+            call.cancel()  # has no effect after the last event
+
+    async def get_what_if(self, request: pipeline.WhatIfInput, timeout_seconds: float) -> pipeline.WhatIfResult:
+        with _pipeline_errors():
+            answer = await self._pipeline.GetWhatIf(pipeline.GetWhatIfRequest(input=request), timeout=timeout_seconds)
+        return answer.result
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         with _pipeline_errors():
             return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)

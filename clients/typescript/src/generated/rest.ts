@@ -40,10 +40,10 @@ export interface CompletedEvent {
 }
 
 /** WhatIfResponse is an event of a replay: one started, then one week for each week, then one completed. */
-export type WhatIfEvent = StartedEvent | WeekEvent | CompletedEvent;
+export type WhatIfEvent = WhatIfStartedEvent | WeekEvent | WhatIfCompletedEvent;
 
 /** started holds the plan that is replayed. */
-export interface StartedEvent {
+export interface WhatIfStartedEvent {
   type: "started";
   data: WhatIfStarted;
 }
@@ -55,7 +55,7 @@ export interface WeekEvent {
 }
 
 /** completed holds the totals; it is the last event. */
-export interface CompletedEvent {
+export interface WhatIfCompletedEvent {
   type: "completed";
   data: WhatIfSummary;
 }
