@@ -59,7 +59,7 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     of_customers = ("recommendations", "next-basket", "purchases", "purchases:correct", "export")
     stored = {customer, *(f"{customer}/{name}" for name in of_customers)}
     system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files")
-    names = ("process", "plan", "next-basket", *system)
+    names = ("process", "plan", "what-if", "next-basket", *system)
     original = {f"/api/v1/{name}" for name in names}
     assert original | stored | OWN_PATHS == set(document["paths"])
 
