@@ -46,9 +46,15 @@ HEADER = (
 
 
 async def warm_up(mesh: LimitedMesh) -> None:
-    """Calls every RPC a few times, since first calls load code and fill caches."""
+    """Calls every RPC a few times, since first calls load code and fill caches.
+
+    Raises:
+        AssertionError: when a part answers with an unexpected error.
+    """
     for name in ("random messages", "bulk streams that nobody reads", "24 histories of 20,000 lines"):
-        await ATTACKS[name][1](mesh, 0.006)
+        answers = await ATTACKS[name][1](mesh, 0.006)
+        failed = [answer for answer in answers if answer.startswith(("INTERNAL", "UNKNOWN", "no answer"))]
+        assert not failed, f"{name}: {failed}"
 
 
 async def attack(mesh: LimitedMesh, name: str, scale: float) -> Result:
