@@ -1,12 +1,17 @@
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantree_recommendation.core.candidate import PaidPrice
+from pantree_domain.catalog import Perishability
+from pantree_recommendation.core.bundle import plan_item_of
+from pantree_recommendation.core.candidate import Candidate, DeliveryOption, PaidPrice
+from pantree_recommendation.core.delivery import with_best_option
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
+from pantree_recommendation.core.offer import offer_of
 from pantree_recommendation.core.planner import (
     Binding,
     LeftOutCode,
@@ -17,8 +22,10 @@ from pantree_recommendation.core.planner import (
     PlanPolicy,
     plan_deliveries,
 )
+from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.subscription import plan_of, subscription_of
 from pantree_recommendation.core.texts import load_texts
+from tests.recommendation.evidence import AS_OF, WEEKLY_FORECAST, bananas
 from tests.recommendation.plans import best_cost, cost_of, random_items
 
 POLICY = PlanPolicy()
@@ -229,3 +236,47 @@ def test_constraint_never_improves_the_plan(count: int, seed: int, data: st.Data
     free, limited = plan_deliveries(items, ANY_PRICE), plan_deliveries(items, ANY_PRICE, limits)
     if not limited.bindings:
         assert free.objective <= limited.objective * (1 + GAP)
+
+
+_KEEPS_DAYS = {Perishability.DAYS: 10, Perishability.WEEKS: 42, Perishability.MONTHS: 365}
+
+
+@st.composite
+def perishable_candidates(draw: st.DrawFn, name: str) -> Candidate:
+    use_days = draw(st.floats(1, 60))
+    intervals = draw(st.sets(st.sampled_from([7, 14, 21, 28, 42, 56, 84]), min_size=1))
+    options = tuple(
+        DeliveryOption(days, quantity, round(quantity * use_days / days, 6), 0.3, 0.3, draw(st.floats(0.5, 1)))
+        for days in sorted(intervals)
+        for quantity in [draw(st.integers(1, 6))]
+    )
+    forecast = WEEKLY_FORECAST._replace(options=options, use_days=use_days)
+    perishability = draw(st.sampled_from([*_KEEPS_DAYS]))
+    return bananas(name=name, typical_quantity=draw(st.integers(1, 3)), perishability=perishability, forecast=forecast)
+
+
+@settings(max_examples=60, deadline=None)
+@given(candidates=st.lists(st.integers(0, 1), min_size=1, max_size=5), data=st.data())
+def test_no_delivery_of_a_plan_lasts_longer_than_it_keeps(candidates: list[int], data: st.DataObject) -> None:
+    policy = Policy()
+    made = [data.draw(perishable_candidates(f"item {number}")) for number in range(len(candidates))]
+    chosen = {one.name: with_best_option(one, 0.6, policy.max_supply_days) for one in made}
+    items = [
+        plan_item_of(one, offer_of(one, policy.tiers), AS_OF, AS_OF + timedelta(days=7), None, policy)
+        for one in chosen.values()
+    ]
+    for entry in plan_deliveries(items, POLICY).items:
+        candidate = chosen[entry.item.name]
+        forecast, limit = candidate.forecast, _KEEPS_DAYS[candidate.perishability]  # type: ignore[index]
+        assert forecast is not None
+
+        def lasts(option: DeliveryOption | PlanOption, of: Candidate = candidate) -> float:
+            assert of.forecast is not None
+            return of.forecast.use_days * option.quantity / of.typical_quantity
+
+        # What the household itself buys at once keeps; if no option does, the smallest remains.
+        fits = [one for one in forecast.options if one.quantity <= candidate.typical_quantity or lasts(one) <= limit]
+        if fits:
+            assert entry.option.quantity <= candidate.typical_quantity or lasts(entry.option) <= limit
+        else:
+            assert entry.option.quantity == min(one.quantity for one in forecast.options)

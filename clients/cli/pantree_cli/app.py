@@ -59,8 +59,10 @@ from pantree_client import (
     MonthlyUpdate,
     PantreeClient,
     PantreeError,
+    PlanConstraints,
     Result,
     TooLarge,
+    WhatIfRequest,
 )
 from pantree_reader import ReadOptions, read_file
 from pantree_reader.layouts import ROLES
@@ -461,6 +463,83 @@ def next_basket(
         raise one.name_lines(error) from None
 
 
+@app.command(
+    "what-if",
+    epilog=examples(
+        "pantree what-if purchases.csv --weeks 12",
+        "pantree what-if purchases.csv --weeks 8 --budget 80 --weekday 5",
+        "pantree what-if purchases.csv --as-of 2026-09-01 --json",
+    ),
+)
+def what_if(
+    history: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PURCHASES",
+            help="Real history: CSV and its variants, XLSX, Parquet or JSON lines, with at least a date and an item.",
+        ),
+    ],
+    weeks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=12, help="Weeks to replay; by default 12.")
+    ] = None,
+    household: Annotated[str, typer.Option(metavar="ID", help="Household of the file, if it has several.")] = "",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="YYYY-MM-DD",
+            formats=["%Y-%m-%d"],
+            help="Day of the plan; by default the weeks before the latest purchase.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="AMOUNT", help="Most that the deliveries of any 28 days may cost.")
+    ] = None,
+    boxes: Annotated[int | None, typer.Option(metavar="NUMBER", help="Most deliveries in any 28 days.")] = None,
+    weekdays: Annotated[
+        list[int] | None,
+        typer.Option("--weekday", metavar="1-7", help="Day of delivery, 1 for Monday; repeatable. By default any."),
+    ] = None,
+    excluded: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="ITEM", help="Item to leave out; repeatable.")
+    ] = None,
+    address: Address = "",
+    api_key: ApiKey = "",
+    token: Token = "",
+    certificates: Certificates = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a plan on a household's own past.
+
+    The plan is made from the purchases until a day some weeks ago. What was really bought after that shows which
+    deliveries would have come early, what would have run out, and what would have been paid and saved.
+    """
+    file = read_file(history, ReadOptions(today=datetime.now().date()))
+    for note in file.notes:
+        _print_error(f"{note}.")
+    households = inputs.households_of(file, household)
+    if len(households) > 1:
+        raise typer.BadParameter(f"the file has {len(households):,} households; choose one with --household")
+    (one,) = households
+    constraints = PlanConstraints(
+        delivery_weekdays=weekdays or (),
+        max_boxes_per_month=boxes,
+        budget_per_month=budget,
+        excluded_items=excluded or (),
+    )
+    request = WhatIfRequest(
+        one.household or history.stem,
+        one.purchases,
+        as_of=None if as_of is None else as_of.date(),
+        week_count=weeks,
+        currency_code=file.currency_code,
+        constraints=None if constraints == PlanConstraints() else constraints,
+    )
+    try:
+        run_event_loop(lambda: _what_if(request, address, Access(certificates, api_key, token), as_json))
+    except InvalidInput as error:
+        raise one.name_lines(error) from None
+
+
 @app.command(epilog=examples("pantree status", "pantree status --address 10.0.0.5:50051 --json"))
 def status(
     address: Annotated[
@@ -749,6 +828,21 @@ async def _next_basket(request: BasketRequest, address: str, access: Access, as_
         return
     console.print(view.basket_table(basket.items))
     console.print(f"Next basket of {request.customer_id} on {basket.as_of}.", highlight=False)
+
+
+async def _what_if(request: WhatIfRequest, address: str, access: Access, as_json: bool) -> None:
+    async with (
+        _pipeline_address(address, True, as_json) as pipeline_address,
+        _client(pipeline_address, access if address else None) as client,
+    ):
+        replay = await client.what_if(request)
+    if as_json:
+        document = json_format.MessageToDict(
+            replay.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    view.print_what_if(console, replay)
 
 
 def _ordered(value: Any, name: str = "") -> Any:

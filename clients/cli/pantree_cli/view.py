@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pantree_client import ComponentStatus, MonthlyUpdate, Plan, PredictedItem, Result
+from pantree_client import ComponentStatus, MonthlyUpdate, Plan, PredictedItem, Result, WhatIf, WhatIfItem, WhatIfWeek
 from pantree_domain.money import minor_unit_digits
 
 # Further recommendations are shown without their cadence changes.
@@ -244,6 +244,100 @@ def print_result(console: Console, result: Result) -> None:
         f"{result.item_count} items, as of {result.as_of.isoformat()}."
     )
     for warning in result.warnings:
+        console.print(shown_name(f"warning: {warning.component}: {warning.message}"), style="yellow")
+
+
+def weeks_table(weeks: Sequence[WhatIfWeek], currency_code: str) -> Table:
+    """The weeks of a replay, 80 columns wide at most."""
+    table = _replay_table("Week by week", "week")
+    table.add_column("in all", justify="right", no_wrap=True)
+    for week in weeks:
+        totals = week.totals
+        table.add_row(
+            f"{week.start_date.day:>2} {week.start_date:%b}",
+            str(totals.box_count),
+            str(totals.early_delivery_count),
+            str(totals.stockout_count),
+            f"{sum(item.units_on_hand[-1] for item in week.items):g}",
+            money(totals.paid, currency_code),
+            money(totals.delivery_cost, currency_code),
+            money(totals.purchase_cost, currency_code),
+            money(totals.savings, currency_code),
+            money(week.cumulative_totals.savings, currency_code),
+        )
+    return table
+
+
+def replayed_items_table(items: Sequence[WhatIfItem], currency_code: str) -> Table:
+    """The items of a replay, 80 columns wide at most."""
+    table = _replay_table("Item by item", "item")
+    for item in items:
+        totals = item.totals
+        table.add_row(
+            shown_name(f"{item.name}, {item.variant}" if item.variant else item.name),
+            str(totals.box_count),
+            str(totals.early_delivery_count),
+            str(totals.stockout_count),
+            f"{item.units_on_hand[-1]:g}",
+            money(totals.paid, currency_code),
+            money(totals.delivery_cost, currency_code),
+            money(totals.purchase_cost, currency_code),
+            money(totals.savings, currency_code),
+        )
+    return table
+
+
+def _replay_table(title: str, first: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        collapse_padding=True,
+    )
+    table.add_column(first, overflow="fold")
+    for heading in ("boxes", "early", "out", "left", "paid", "boxes cost", "shop", "saved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def print_what_if(console: Console, replay: WhatIf) -> None:
+    """Prints a replay: a line for each week and item, and the totals."""
+    started, summary = replay.started, replay.summary
+    code = started.currency_code
+    unit = f" {code}" if code else ""
+    console.print(
+        f"The plan of {started.as_of.isoformat()}, replayed until {started.end_date.isoformat()}.", highlight=False
+    )
+    for binding in started.binding_constraints:
+        console.print(shown_name(f"No plan: {binding.text}"), style="bold", highlight=False)
+    if not summary.items:
+        if not started.binding_constraints:
+            console.print("No item was bought regularly enough to be worth a subscription.")
+        return
+    console.print(weeks_table(replay.weeks, code))
+    console.print(replayed_items_table(summary.items, code))
+    console.print(
+        "early: deliveries that came while units were left. out: purchases for which too little was left. left: units "
+        "at the end. paid: in reality. shop: what had run out, at the prices paid.",
+        style="dim",
+    )
+    if not summary.has_prices:
+        console.print("Costs and savings are unknown, because the purchases have no prices.")
+        return
+    totals = summary.totals
+    cost = f"{money(totals.delivery_cost, code)}{unit} for boxes and {money(totals.purchase_cost, code)}{unit} in shops"
+    difference = money(abs(totals.savings), code)
+    ending = f"saves {difference}{unit}" if totals.savings >= 0 else f"costs {difference}{unit} more"
+    console.print(f"Paid {money(totals.paid, code)}{unit}; with the plan {cost}: {ending}.", highlight=False)
+    if summary.stock_cost:
+        rest = money(summary.savings_without_stock, code)
+        stock = money(summary.stock_cost, code)
+        console.print(
+            f"Units for {stock}{unit} are left at the end; without them it saves {rest}{unit}.", highlight=False
+        )
+    for warning in started.warnings:
         console.print(shown_name(f"warning: {warning.component}: {warning.message}"), style="yellow")
 
 

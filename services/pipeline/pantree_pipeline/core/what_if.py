@@ -66,24 +66,26 @@ def window_of(history: PurchaseHistory, as_of: date | None, week_count: int | No
     first, last = (calendar_day(int(day)) for day in (history.days.min(), history.days.max()))
     span = f"the purchases are of {first} to {last}"
     if as_of is None:
-        most = (last - first).days // DAYS_PER_WEEK
+        max_weeks = (last - first).days // DAYS_PER_WEEK
         weeks = DEFAULT_WEEKS if week_count is None else week_count
-        if weeks > most:
-            remedy = f"use at most {most}" if most else "send purchases of more than a week"
+        if weeks > max_weeks:
+            remedy = f"use at most {max_weeks}" if max_weeks else "send purchases of more than a week"
             description = f"must leave purchases before the weeks to replay; is {weeks}, and {span}; {remedy}"
             raise InvalidInput([FieldViolation("input.week_count", description)])
         return Window(last - timedelta(days=weeks * DAYS_PER_WEEK), weeks)
-    most = (last - as_of).days // DAYS_PER_WEEK
-    if as_of < first or most < 1:
+    max_weeks = (last - as_of).days // DAYS_PER_WEEK
+    if as_of < first or max_weeks < 1:
         latest = max(first, last - timedelta(days=DAYS_PER_WEEK))
         description = f"must be from {first} to {latest}, a week before the latest purchase; is {as_of}"
         if last - first < timedelta(days=DAYS_PER_WEEK):
             description = f"must be a week before the latest purchase, but {span}; send purchases of more than a week"
         raise InvalidInput([FieldViolation("input.as_of", description)])
-    if week_count is not None and week_count > most:
-        description = f"must be at most {most}, the weeks from as_of to the latest purchase, {last}; is {week_count}"
+    if week_count is not None and week_count > max_weeks:
+        description = (
+            f"must be at most {max_weeks}, the weeks from as_of to the latest purchase, {last}; is {week_count}"
+        )
         raise InvalidInput([FieldViolation("input.week_count", description)])
-    return Window(as_of, week_count or min(most, DEFAULT_WEEKS))
+    return Window(as_of, week_count or min(max_weeks, DEFAULT_WEEKS))
 
 
 class PlanMade(NamedTuple):
