@@ -17,6 +17,7 @@ from pantree.error.v1 import error_pb2
 from pantree.history.v1.history_service_pb2 import DESCRIPTOR as _HISTORY
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
+from pantree.subscription.v1.subscription_service_pb2 import DESCRIPTOR as _SUBSCRIPTION
 from pantree_gateway.access import Authenticator, TokenRules, read_api_keys, security_schemes
 from pantree_gateway.console import add_console, read_console
 from pantree_gateway.docs import add_docs
@@ -140,6 +141,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
         Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
         Upstream(_HISTORY.services_by_name["HistoryService"], "history", lambda: _history_channel(channels)),
+        Upstream(_SUBSCRIPTION.services_by_name["SubscriptionService"], "history", lambda: _history_channel(channels)),
     ]
     comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
     schemas = SchemaCollection(comments)

@@ -5,6 +5,9 @@ PantreeError
 ├── NotFound              nothing is stored under this id
 ├── AlreadyExists         something else is stored under the keys of the request
 ├── CustomerErased        the customer was erased and has not consented again
+├── InvalidState          what is stored is in a state in which the request cannot be done
+├── EtagMismatch          what is stored changed since the caller read it
+├── RequestIdReused       the id of the request was sent before with another request
 ├── StoreMismatch         a vector collection has a different embedding model or dimension
 ├── TooLarge              a message exceeds the size limit
 ├── DeadlineExceeded      the request ran out of time
@@ -72,6 +75,24 @@ class CustomerErased(PantreeError):
     """The customer was erased and has not consented again."""
 
     reason = "CUSTOMER_ERASED"
+
+
+class InvalidState(PantreeError):
+    """What is stored is in a state in which the request cannot be done."""
+
+    reason = "INVALID_STATE"
+
+
+class EtagMismatch(PantreeError):
+    """What is stored changed since the caller read the `etag` that it sent."""
+
+    reason = "ETAG_MISMATCH"
+
+
+class RequestIdReused(PantreeError):
+    """The id of the request was sent before with another request."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"
 
 
 class StoreMismatch(PantreeError):

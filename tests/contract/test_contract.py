@@ -15,6 +15,10 @@ IMAGE = descriptor_pb2.FileDescriptorSet.FromString(resources.files("pantree").j
 FILES = [file for file in IMAGE.file if file.package.startswith("pantree.")]
 
 
+SUBSCRIPTION_SERVICE = "pantree.subscription.v1.SubscriptionService"
+SUBSCRIPTIONS = "/api/v1/customers/{customer_id}/subscriptions"
+
+
 def methods() -> Iterator[tuple[str, descriptor_pb2.MethodDescriptorProto]]:
     for file in FILES:
         for service in file.service:
@@ -33,7 +37,7 @@ def routes() -> dict[str, str]:
     return found
 
 
-def test_public_routes_are_those_of_the_seed_and_of_stored_purchases() -> None:
+def test_public_routes_are_those_of_the_seed_and_of_what_is_stored() -> None:
     assert routes() == {
         "POST /api/v1/process": "pantree.pipeline.v1.PipelineService/Process",
         "POST /api/v1/plan": "pantree.pipeline.v1.PipelineService/Plan",
@@ -48,6 +52,15 @@ def test_public_routes_are_those_of_the_seed_and_of_stored_purchases() -> None:
         "GET /api/v1/customers/{customer_id}/purchases": "pantree.history.v1.HistoryService/ListPurchases",
         "POST /api/v1/customers/{customer_id}/purchases:correct": "pantree.history.v1.HistoryService/CorrectPurchases",
         "GET /api/v1/customers/{customer_id}/export": "pantree.history.v1.HistoryService/ExportCustomer",
+        "POST /api/v1/customers/{customer_id}/offers": f"{SUBSCRIPTION_SERVICE}/CreateOffer",
+        "GET /api/v1/customers/{customer_id}/offers": f"{SUBSCRIPTION_SERVICE}/ListOffers",
+        f"POST {SUBSCRIPTIONS}": f"{SUBSCRIPTION_SERVICE}/CreateSubscription",
+        f"GET {SUBSCRIPTIONS}": f"{SUBSCRIPTION_SERVICE}/ListSubscriptions",
+        f"GET {SUBSCRIPTIONS}/{{subscription_id}}": f"{SUBSCRIPTION_SERVICE}/GetSubscription",
+        f"POST {SUBSCRIPTIONS}/{{subscription_id}}:change": f"{SUBSCRIPTION_SERVICE}/ChangeSubscription",
+        f"POST {SUBSCRIPTIONS}/{{subscription_id}}:record": f"{SUBSCRIPTION_SERVICE}/RecordDelivery",
+        f"GET {SUBSCRIPTIONS}/{{subscription_id}}/deliveries": f"{SUBSCRIPTION_SERVICE}/ListDeliveries",
+        f"GET {SUBSCRIPTIONS}/{{subscription_id}}/events": f"{SUBSCRIPTION_SERVICE}/ListEvents",
         "GET /api/v1/config": "pantree.pipeline.v1.PipelineService/GetConfig",
         "GET /api/v1/status": "pantree.pipeline.v1.PipelineService/GetStatus",
         "GET /api/v1/models": "pantree.pipeline.v1.PipelineService/GetModels",

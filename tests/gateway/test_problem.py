@@ -150,6 +150,8 @@ def test_reasons_of_the_gateway_are_those_of_the_contract_and_of_the_readme() ->
         "CUSTOMER_ERASED",
         "DEADLINE_EXCEEDED",
         "DEADLINE_TOO_SHORT",
+        "ETAG_MISMATCH",
+        "INVALID_STATE",
         "STORE_MISMATCH",
     }
     assert used | of_services == declared

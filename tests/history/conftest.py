@@ -8,6 +8,7 @@ import pytest
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History
 from pantree_history.core.store import HistoryStore
+from pantree_history.core.subscriptions.store import CombinedStore
 from tests.history.receipts import KEY, Clock
 from tests.postgresql_server import PostgresqlServer, find_programs, postgresql_server
 
@@ -36,7 +37,7 @@ def database_url(postgresql: PostgresqlServer) -> str:
 
 
 @pytest.fixture(params=["sqlite file", "sqlite memory", "postgresql"])
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], HistoryStore]:
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], CombinedStore]:
     """Returns a store of the same database each time; in memory, of a new one."""
     if request.param == "postgresql":
         url = request.getfixturevalue("database_url")

@@ -9,7 +9,9 @@ from pantree.history.v1 import history_service_pb2 as messages
 from pantree.history.v1 import history_service_pb2_grpc as rpc
 from pantree_history.core.history import History, bucket_of
 from pantree_history.core.lines import LineKey
-from pantree_history.core.store import HistoryStore, Household
+from pantree_history.core.store import Household
+from pantree_history.core.subscriptions.keeper import Subscriptions
+from pantree_history.core.subscriptions.store import CombinedStore
 from pantree_history.rules import RULES
 from pantree_history.servicer import HistoryServicer
 from pantree_runtime.errors import InvalidInput
@@ -22,9 +24,10 @@ Stub = Any
 
 
 @pytest.fixture
-async def stub(make_store: Callable[[], HistoryStore], clock: Clock) -> AsyncIterator[Stub]:
-    history = History(make_store(), KEY, clock)
-    servicer = HistoryServicer(history)
+async def stub(make_store: Callable[[], CombinedStore], clock: Clock) -> AsyncIterator[Stub]:
+    store = make_store()
+    history = History(store, KEY, clock)
+    servicer = HistoryServicer(history, Subscriptions(store.subscriptions, KEY, clock))
     spec = ServiceSpec(
         name="history",
         services={

@@ -62,6 +62,15 @@ STATUS_BY_REASON: Mapping[error_pb2.ErrorReason.ValueType, int] = {
 }
 """HTTP status of each reason that the gateway itself reports."""
 
+# Reasons of parts with an HTTP status of their own: RFC 9110 for If-Match, and the IETF draft of Idempotency-Key.
+_STATUS_OF_PART_REASON: Mapping[str, int] = {
+    error_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_"): status
+    for reason, status in (
+        (error_pb2.ERROR_REASON_ETAG_MISMATCH, 412),
+        (error_pb2.ERROR_REASON_IDEMPOTENCY_KEY_REUSED, 422),
+    )
+}
+
 _CODES_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _CLOSE_CODES = {401: 4401, 403: 4401, 404: 4404, 429: 4429}
 # Size of `errors` and `detail` together, which have the same texts; the rest of a document takes up to 1,000 bytes.
@@ -225,7 +234,14 @@ def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[st
         text = f"{component}: {text}"
     seconds = math.ceil(retry.retry_delay.ToMilliseconds() / 1000)
     headers = {"Retry-After": str(seconds)} if seconds else None
-    return Problem(HTTP_STATUSES[code], info.reason or code.name, text, errors, component, headers)
+    return Problem(
+        _STATUS_OF_PART_REASON.get(info.reason, HTTP_STATUSES[code]),
+        info.reason or code.name,
+        text,
+        errors,
+        component,
+        headers,
+    )
 
 
 def _first_errors(errors: Sequence[FieldViolation]) -> tuple[FieldViolation, ...]:

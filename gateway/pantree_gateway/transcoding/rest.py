@@ -12,6 +12,7 @@ from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.encoded_paths import EncodedRoute
 from pantree_gateway.transcoding.openapi import SchemaCollection
+from pantree_gateway.transcoding.request_headers import fill_from_headers, has_request_id
 from pantree_gateway.transcoding.stored_responses import KEY_HEADER
 from pantree_gateway.transcoding.streaming import HttpStream
 from pantree_gateway.transcoding.upstream import Upstream, UpstreamMethod, upstream_methods
@@ -71,9 +72,13 @@ class RestEndpoint:
             options = headers.call_options(request, self._timeout_seconds)
             message = await bound.read_request(request, context.limits)
             caller_of(request.scope).check_customer(message)
+            fill_from_headers(message, request.headers)
             if self._stream is not None:
                 return await self._stream.respond(request, method.call(message, options))
-            has_idempotency_key = request.method == "POST" and KEY_HEADER in request.headers
+            # A request with an id is answered once by its part, for all gateways and for good.
+            has_idempotency_key = (
+                request.method == "POST" and KEY_HEADER in request.headers and not has_request_id(message)
+            )
             responses = context.idempotency if has_idempotency_key else context.cache
             key = responses.key(request, bound, message)
             if key is not None and (stored := await responses.find(key)) is not None:

@@ -8,13 +8,16 @@ from pathlib import Path
 import structlog
 
 from pantree.history.v1 import history_service_pb2_grpc as rpc
+from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
 from pantree_history.backends.sqlite import COMPONENT, MEMORY, SqliteStore
 from pantree_history.core.history import History
-from pantree_history.core.store import HistoryStore
+from pantree_history.core.subscriptions.keeper import Subscriptions
+from pantree_history.core.subscriptions.store import CombinedStore
 from pantree_history.demo import demo
 from pantree_history.rules import RULES
 from pantree_history.servicer import HistoryServicer
 from pantree_history.settings import HistorySettings
+from pantree_history.subscriptions.servicer import SubscriptionServicer
 from pantree_runtime.dependencies import Dependency
 from pantree_runtime.local_files import keep_private
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
@@ -25,7 +28,7 @@ _KEY_BYTES = 32
 _log = structlog.get_logger(__name__)
 
 
-def store_of(settings: HistorySettings) -> HistoryStore:
+def store_of(settings: HistorySettings) -> CombinedStore:
     """The configured store, which is not open yet."""
     system, place = settings.store
     if system == "sqlite":
@@ -74,8 +77,9 @@ async def build(settings: HistorySettings) -> ServiceSpec:
         OSError: the key of the ledger cannot be read or written.
     """
     store = store_of(settings)
-    history = History(store, ledger_key_of(settings))
-    servicer = HistoryServicer(history)
+    ledger_key = ledger_key_of(settings)
+    history, subscriptions = History(store, ledger_key), Subscriptions(store.subscriptions, ledger_key)
+    servicer, subscription_servicer = HistoryServicer(history, subscriptions), SubscriptionServicer(subscriptions)
 
     async def open_store() -> None:
         erased = await history.open()
@@ -88,7 +92,10 @@ async def build(settings: HistorySettings) -> ServiceSpec:
         services={
             "pantree.history.v1.HistoryService": lambda server: rpc.add_HistoryServiceServicer_to_server(
                 servicer, server
-            )
+            ),
+            "pantree.subscription.v1.SubscriptionService": lambda server: (
+                subscription_rpc.add_SubscriptionServiceServicer_to_server(subscription_servicer, server)
+            ),
         },
         warm_up=open_store,
         close=history.close,

@@ -1,18 +1,15 @@
 """Messages of the history service ↔ core types."""
 
-import base64
-import binascii
 import itertools
-import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import NamedTuple
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_domain.days import calendar_day, day_number
 from pantree_history.core.history import Counts
-from pantree_history.core.lines import MICROSECONDS, Line, LineKey, Revision
+from pantree_history.core.lines import Line, LineKey, Revision
 from pantree_history.core.purchases import Purchases
 from pantree_history.core.store import (
     Changes,
@@ -24,7 +21,12 @@ from pantree_history.core.store import (
     StoredLines,
     StoredRevisions,
 )
-from pantree_runtime.errors import AlreadyExists, CustomerErased, FieldViolation, InvalidInput
+from pantree_history.core.subscriptions.keeper import View
+from pantree_history.core.subscriptions.model import Offer
+from pantree_history.core.subscriptions.store import StoredEvents
+from pantree_history.subscriptions import convert as subscriptions_convert
+from pantree_history.texts import page_token, read_page_token, time_text
+from pantree_runtime.errors import AlreadyExists, CustomerErased, InvalidInput
 from pantree_runtime.purchase_columns import HALF_A_CENT
 
 # About 1 MiB at most, well below the limit of a message.
@@ -161,7 +163,7 @@ def changes_since(since: str) -> tuple[int, int]:
     """
     if not since:
         return 0, 0
-    first, second = _read_token(since, (int, int), "since", "next_since of an earlier response")
+    first, second = read_page_token(since, (int, int), "since", "next_since of an earlier response")
     assert isinstance(first, int)
     assert isinstance(second, int)
     return first, second
@@ -169,7 +171,7 @@ def changes_since(since: str) -> tuple[int, int]:
 
 def changes_response(changes: Changes) -> messages.ListChangedResponse:
     return messages.ListChangedResponse(
-        customers=[_customer(state) for state in changes.states], next_since=_token(*changes.position)
+        customers=[_customer(state) for state in changes.states], next_since=page_token(*changes.position)
     )
 
 
@@ -233,12 +235,12 @@ def purchases_page(stored: StoredLines, size: int, token: str) -> messages.ListP
     Raises:
         InvalidInput: the token is not one of ours.
     """
-    after = _read_token(token, (int, str, str)) if token else None
+    after = read_page_token(token, (int, str, str)) if token else None
     rest = stored.lines if after is None else [line for line in stored.lines if _position(line) > after]
     page = rest[:size]
     return messages.ListPurchasesResponse(
         purchases=[_line_message(line) for line in page],
-        next_page_token=_token(*_position(page[-1])) if len(rest) > size else "",
+        next_page_token=page_token(*_position(page[-1])) if len(rest) > size else "",
         history_version=stored.state.version,
     )
 
@@ -253,22 +255,30 @@ def customer_after(token: str) -> str:
     Raises:
         InvalidInput: the token is not one of ours.
     """
-    return str(_read_token(token, (str,))[0]) if token else ""
+    return str(read_page_token(token, (str,))[0]) if token else ""
 
 
 def customers_page(states: Sequence[HouseholdState], size: int) -> messages.ListCustomersResponse:
     """A page of customers, from one more than its size, if there are that many."""
     return messages.ListCustomersResponse(
         customers=[_customer(state) for state in states[:size]],
-        next_page_token=_token(states[size - 1].household_id) if len(states) > size else "",
+        next_page_token=page_token(states[size - 1].household_id) if len(states) > size else "",
     )
 
 
-def export_responses(stored: StoredRevisions) -> Iterator[messages.ExportCustomerResponse]:
-    yield messages.ExportCustomerResponse(customer=_customer(stored.state))
-    revisions = iter(stored.revisions)
-    while batch := [_stored_line(one) for one in itertools.islice(revisions, _EXPORT_BATCH)]:
-        yield messages.ExportCustomerResponse(stored_lines=messages.StoredLines(lines=batch))
+def export_responses(
+    stored: StoredRevisions | None, offers: Sequence[Offer], subscriptions: Sequence[tuple[View, StoredEvents]]
+) -> Iterator[messages.ExportCustomerResponse]:
+    if stored is not None:
+        yield messages.ExportCustomerResponse(customer=_customer(stored.state))
+        revisions = iter(stored.revisions)
+        while batch := [_stored_line(one) for one in itertools.islice(revisions, _EXPORT_BATCH)]:
+            yield messages.ExportCustomerResponse(stored_lines=messages.StoredLines(lines=batch))
+    for offer in offers:
+        yield messages.ExportCustomerResponse(stored_offer=subscriptions_convert.offer_message(offer))
+    for view, events in subscriptions:
+        for message in subscriptions_convert.stored_messages(view, events):
+            yield messages.ExportCustomerResponse(stored_subscription=message)
 
 
 def erase_response(entry: Erasure, removed: int) -> messages.EraseCustomerResponse:
@@ -299,29 +309,3 @@ def _line_message(line: Line) -> messages.PurchaseLine:
     values = line._asdict()
     values["date"] = calendar_day(values.pop("occurred_on")).isoformat()
     return messages.PurchaseLine(**values)
-
-
-def time_text(instant: int) -> str:
-    """ISO 8601 in UTC of microseconds since 1970-01-01."""
-    seconds, micros = divmod(instant, MICROSECONDS)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _token(*values: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
-
-
-def _read_token(
-    token: str,
-    kinds: tuple[type, ...],
-    field: str = "page_token",
-    expected: str = "next_page_token of the previous page",
-) -> tuple[object, ...]:
-    try:
-        values = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (binascii.Error, ValueError):
-        values = None
-    if not isinstance(values, list) or [type(value) for value in values] != list(kinds):
-        raise InvalidInput([FieldViolation(field, f"must be {expected}, or empty")])
-    return tuple(values)

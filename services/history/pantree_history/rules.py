@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from pantree.history.v1 import history_service_pb2 as messages
+from pantree.subscription.v1 import subscription_service_pb2 as subscriptions
 from pantree_history.core.lines import WEIGHT_UNITS
+from pantree_history.core.subscriptions.schedule import zone_of
 from pantree_runtime.purchase_columns import HALF_A_CENT
 from pantree_runtime.validation import Rule, Violations
 
@@ -65,9 +67,43 @@ def _check_lines(lines: Iterable[messages.PurchaseLine], violations: Violations)
             violations.add(f"{path}.returned_line_id", "must be given with returned_order_id, and only then")
 
 
+def check_create_subscription(request: subscriptions.CreateSubscriptionRequest, violations: Violations) -> None:
+    """Checks what is taken from an offer, and the time zone."""
+    if not request.offer_id:
+        for name in ("item", "interval"):
+            if not request.HasField(name):
+                violations.add(name, "is required without an offer_id")
+    if request.time_zone and zone_of(request.time_zone) is None:
+        violations.add("time_zone", "must be an IANA name such as Europe/Berlin")
+
+
+def check_change_subscription(request: subscriptions.ChangeSubscriptionRequest, violations: Violations) -> None:
+    """Checks that there is a lever."""
+    if request.WhichOneof("lever") is None:
+        names = ", ".join(one.name for one in request.DESCRIPTOR.oneofs_by_name["lever"].fields)
+        violations.add("lever", f"is required: send one of {names}")
+
+
+def check_record_delivery(request: subscriptions.RecordDeliveryRequest, violations: Violations) -> None:
+    """Checks that a report has what it needs, and nothing else."""
+    report = request.report
+    if not report:
+        violations.add("report", "is required")
+    if report == subscriptions.DELIVERY_REPORT_RETURNED and not request.HasField("quantity"):
+        violations.add("quantity", "is required for a return")
+    if (report == subscriptions.DELIVERY_REPORT_SUBSTITUTED) != request.HasField("item"):
+        violations.add("item", "must be given for a substitute, and only then")
+    counted = (subscriptions.DELIVERY_REPORT_DELIVERED, subscriptions.DELIVERY_REPORT_RETURNED)
+    if request.HasField("quantity") and report not in counted:
+        violations.add("quantity", "must be absent, because this report has none")
+
+
 RULES: Mapping[str, Rule] = {
     "AppendPurchases": check_append,
     "CorrectPurchases": check_correct,
     "ImportPurchases": check_import,
+    "CreateSubscription": check_create_subscription,
+    "ChangeSubscription": check_change_subscription,
+    "RecordDelivery": check_record_delivery,
 }
 """By RPC name."""

@@ -8,6 +8,7 @@ from pantree.history.v1 import history_service_pb2_grpc as rpc
 from pantree_history import convert
 from pantree_history.core.history import History
 from pantree_history.core.store import Household, Progress
+from pantree_history.core.subscriptions.keeper import Subscriptions
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.tenants import tenant_of
@@ -18,10 +19,11 @@ _MS_PER_LINE = 0.002
 
 
 class HistoryServicer(rpc.HistoryServiceServicer):
-    """Stores, reads and erases purchases."""
+    """Stores, reads and erases purchases; exports subscriptions with them."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, subscriptions: Subscriptions) -> None:
         self._history = history
+        self._subscriptions = subscriptions
 
     async def AppendPurchases(
         self, request: messages.AppendPurchasesRequest, context: Context
@@ -86,8 +88,11 @@ class HistoryServicer(rpc.HistoryServiceServicer):
     async def ExportCustomer(
         self, request: messages.ExportCustomerRequest, context: Context
     ) -> AsyncIterator[messages.ExportCustomerResponse]:
-        stored = await self._history.export(Household(tenant_of(context), request.customer_id))
-        for response in convert.export_responses(stored):
+        household = Household(tenant_of(context), request.customer_id)
+        offers, subscriptions = await self._subscriptions.export(household)
+        read = self._history.revisions if offers or subscriptions else self._history.export
+        stored = await read(household)
+        for response in convert.export_responses(stored, offers, subscriptions):
             yield response
 
     async def EraseCustomer(

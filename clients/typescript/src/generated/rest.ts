@@ -1,7 +1,10 @@
 // Generated from the contract by `npm run generate`. Do not edit.
 
-/** ExportCustomerResponse is a piece of what is stored about a customer: first the customer, then all lines in batches. */
-export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent;
+/**
+ * ExportCustomerResponse is a piece of what is stored about a customer: first the customer and all lines in batches, if
+ * there are any, then the offers, then the subscriptions.
+ */
+export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent | StoredOfferEvent | StoredSubscriptionEvent;
 
 /** customer is the customer. */
 export interface CustomerEvent {
@@ -13,6 +16,18 @@ export interface CustomerEvent {
 export interface StoredLinesEvent {
   type: "stored_lines";
   data: StoredLines;
+}
+
+/** stored_offer is an offer. */
+export interface StoredOfferEvent {
+  type: "stored_offer";
+  data: Offer;
+}
+
+/** stored_subscription is a subscription with its events. */
+export interface StoredSubscriptionEvent {
+  type: "stored_subscription";
+  data: StoredSubscription;
 }
 
 /**
@@ -58,6 +73,726 @@ export interface WeekEvent {
 export interface WhatIfCompletedEvent {
   type: "completed";
   data: WhatIfSummary;
+}
+
+/** CreateOfferRequest is an offer to store. */
+export interface CreateOfferRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /** item is what is offered. */
+  item: SubscribedItemInput;
+  /**
+   * quantity is the number of units of a delivery.
+   * @minimum 1
+   * @maximum 10000
+   */
+  quantity: number;
+  /** interval is the time between two deliveries. */
+  interval: DeliveryIntervalInput;
+  /**
+   * channel is where it is shown, such as `app` or `email`.
+   * @maxLength 64
+   */
+  channel?: string;
+  /**
+   * recommendation_id is the id of the answer that it comes from; empty when unknown.
+   * @maxLength 128
+   */
+  recommendation_id?: string;
+  /**
+   * request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+   * one was, failures included. Another request with a known request_id is an error. REST takes it from the header
+   * Idempotency-Key; empty for none.
+   * @maxLength 255
+   */
+  request_id?: string;
+  /**
+   * actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+   * event.
+   * @maxLength 128
+   */
+  actor?: string;
+}
+
+/** SubscribedItem is an item as the shop names it. */
+export interface SubscribedItemInput {
+  /**
+   * name is the shop's name of the item.
+   * @maxLength 200
+   */
+  name: string;
+  /**
+   * category is the shop's own category; empty when unknown.
+   * @maxLength 200
+   */
+  category?: string;
+  /**
+   * item_id is the shop's own id of the item, such as a SKU.
+   * @maxLength 128
+   */
+  item_id?: string;
+  /**
+   * variant is the variant or pack size, such as `500 g`.
+   * @maxLength 200
+   */
+  variant?: string;
+}
+
+/** DeliveryInterval is the time between two deliveries. */
+export interface DeliveryIntervalInput {
+  /** unit is the unit. */
+  unit: IntervalUnit;
+  /**
+   * count is the number of units.
+   * @minimum 1
+   * @maximum 366
+   */
+  count: number;
+}
+
+/** CreateOfferResponse is the stored offer. */
+export interface CreateOfferResponse {
+  /** offer is the offer. */
+  offer: Offer;
+}
+
+/** Offer is a subscription that was shown to a customer. */
+export interface Offer {
+  /** offer_id is its id. */
+  offer_id: string;
+  /** customer_id is the household. */
+  customer_id: string;
+  /** item is what was offered. */
+  item: SubscribedItem;
+  /** quantity is the number of units of a delivery. */
+  quantity: number;
+  /** interval is the time between two deliveries. */
+  interval: DeliveryInterval;
+  /** channel is where it was shown, such as `app` or `email`. */
+  channel: string;
+  /** recommendation_id is the id of the answer that it comes from. */
+  recommendation_id: string;
+  /** shown_at is when it was shown, ISO 8601 in UTC. */
+  shown_at: string;
+  /** subscription_id is the subscription that accepted it; empty if none did. */
+  subscription_id: string;
+}
+
+/** SubscribedItem is an item as the shop names it. */
+export interface SubscribedItem {
+  /** name is the shop's name of the item. */
+  name: string;
+  /** category is the shop's own category; empty when unknown. */
+  category: string;
+  /** item_id is the shop's own id of the item, such as a SKU. */
+  item_id: string;
+  /** variant is the variant or pack size, such as `500 g`. */
+  variant: string;
+}
+
+/** DeliveryInterval is the time between two deliveries. */
+export interface DeliveryInterval {
+  /** unit is the unit. */
+  unit: IntervalUnit;
+  /** count is the number of units. */
+  count: number;
+}
+
+/** ListOffersRequest names a customer. */
+export interface ListOffersRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListOffersResponse holds a page of offers. */
+export interface ListOffersResponse {
+  /** offers are the offers. */
+  offers: Offer[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
+}
+
+/** CreateSubscriptionRequest holds the terms of a subscription. */
+export interface CreateSubscriptionRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * subscription_id is the id of the subscription, unique within the tenant, such as that of another system; when
+   * empty, one is chosen.
+   * @maxLength 128
+   */
+  subscription_id?: string;
+  /**
+   * offer_id is the offer that the customer accepts; empty if there was none.
+   * @maxLength 128
+   */
+  offer_id?: string;
+  /** item is what is delivered; it is required without an offer. */
+  item?: SubscribedItemInput;
+  /**
+   * quantity is the number of units of a delivery; when absent, that of the offer, or 1.
+   * @minimum 1
+   * @maximum 10000
+   */
+  quantity?: number;
+  /** interval is the time between two deliveries; it is required without an offer. */
+  interval?: DeliveryIntervalInput;
+  /**
+   * anchor_date is the day of the first delivery, ISO 8601, at most 366 days from now. The n-th delivery is n − 1
+   * intervals later; in a month without that day, on its last day.
+   */
+  anchor_date: string;
+  /**
+   * cut_off_days is how many days before the day of a delivery changes end; 0 means when its day begins.
+   * @minimum 0
+   * @maximum 30
+   */
+  cut_off_days?: number;
+  /**
+   * time_zone is the shop's time zone, an IANA name such as `Europe/Berlin`; UTC when empty.
+   * @maxLength 64
+   */
+  time_zone?: string;
+  /** expires_on is the day, ISO 8601, on which it expires; empty if it does not. */
+  expires_on?: string;
+  /**
+   * recommendation_id is the id of the answer that it follows; when empty, that of the offer.
+   * @maxLength 128
+   */
+  recommendation_id?: string;
+  /**
+   * consent is the text that the customer agrees to; it is kept and exported.
+   * @maxLength 2000
+   */
+  consent?: string;
+  /**
+   * request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+   * one was, failures included. Another request with a known request_id is an error. REST takes it from the header
+   * Idempotency-Key; empty for none.
+   * @maxLength 255
+   */
+  request_id?: string;
+  /**
+   * actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+   * event.
+   * @maxLength 128
+   */
+  actor?: string;
+}
+
+/** CreateSubscriptionResponse is the new subscription. */
+export interface CreateSubscriptionResponse {
+  /** subscription is the subscription. */
+  subscription: CustomerSubscription;
+}
+
+/** CustomerSubscription is a subscription as it is today. */
+export interface CustomerSubscription {
+  /** subscription_id is its id. */
+  subscription_id: string;
+  /** customer_id is the household. */
+  customer_id: string;
+  /** status is whether it delivers. */
+  status: SubscriptionStatus;
+  /** item is what is delivered. */
+  item: SubscribedItem;
+  /** quantity is the number of units of a delivery. */
+  quantity: number;
+  /** interval is the time between two deliveries. */
+  interval: DeliveryInterval;
+  /** interval_days is the interval in days; of months, their mean length. */
+  interval_days: number;
+  /** anchor_date is the day, ISO 8601, from which all days of the interval are counted. */
+  anchor_date: string;
+  /** cut_off_days is how many days before the day of a delivery changes end; 0 means when its day begins. */
+  cut_off_days: number;
+  /** time_zone is the shop's time zone, in which days begin. */
+  time_zone: string;
+  /** pause_until is the day, ISO 8601, on which a pause ends; empty if it has no end. */
+  pause_until: string;
+  /** cancel_on is the first day, ISO 8601, without deliveries: announced, or that of the cancellation. */
+  cancel_on: string;
+  /** expires_on is the day, ISO 8601, on which it expires; empty if it does not. */
+  expires_on: string;
+  /** cancellation is why it was or will be cancelled. */
+  cancellation: Cancellation;
+  /** next_deliveries are the next deliveries, skipped ones included: at most 6 of the next 84 days. */
+  next_deliveries: SubscriptionDelivery[];
+  /** offer_id is the offer that it accepted; empty if there was none. */
+  offer_id: string;
+  /** recommendation_id is the id of the answer that it follows; empty when unknown. */
+  recommendation_id: string;
+  /** consent is the text that the customer agreed to. */
+  consent: string;
+  /** created_at is when it began, ISO 8601 in UTC. */
+  created_at: string;
+  /** changed_at is when it last changed, ISO 8601 in UTC. */
+  changed_at: string;
+  /** version is the number of its events. */
+  version: number;
+  /** etag identifies this version for the next change. */
+  etag: string;
+}
+
+/** Cancellation is why a customer cancels. */
+export interface Cancellation {
+  /**
+   * reason is one word for statistics. Known ones are `too_much`, `too_expensive`, `not_needed`, `quality`,
+   * `delivery`, `moved` and `other`; any other may be sent.
+   */
+  reason: string;
+  /** feedback is what would have kept the customer, such as `longer_interval`. */
+  feedback: string;
+  /** comment is what the customer wrote. It is personal data, and is erased with the customer. */
+  comment: string;
+}
+
+/** SubscriptionDelivery is one delivery of a subscription. */
+export interface SubscriptionDelivery {
+  /** sequence counts the deliveries of the subscription from 1. */
+  sequence: number;
+  /** status is how far it has come. */
+  status: DeliveryStatus;
+  /** date is its day, ISO 8601. */
+  date: string;
+  /** scheduled_date is its day by the interval; it differs from date if the delivery was moved. */
+  scheduled_date: string;
+  /** cut_off_at is when changes end, ISO 8601 in UTC. */
+  cut_off_at: string;
+  /** item is what is delivered. */
+  item: SubscribedItem;
+  /** quantity is the number of units. */
+  quantity: number;
+  /** delivered_quantity is the number of units that arrived; absent before. */
+  delivered_quantity?: number;
+  /** returned_quantity is the number of units that came back. */
+  returned_quantity: number;
+  /** out_of_stock says that the item was out of stock. */
+  out_of_stock: boolean;
+  /** reason is why it was skipped or failed; `paused` for a pause. */
+  reason: string;
+}
+
+/** GetSubscriptionRequest names a subscription. */
+export interface GetSubscriptionRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * subscription_id is the subscription.
+   * @maxLength 128
+   */
+  subscription_id: string;
+}
+
+/** GetSubscriptionResponse is the subscription. */
+export interface GetSubscriptionResponse {
+  /** subscription is the subscription. */
+  subscription: CustomerSubscription;
+}
+
+/** ListSubscriptionsRequest names a customer. */
+export interface ListSubscriptionsRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListSubscriptionsResponse holds a page of subscriptions. */
+export interface ListSubscriptionsResponse {
+  /** subscriptions are the subscriptions. */
+  subscriptions: CustomerSubscription[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
+}
+
+/** ChangeSubscriptionRequest is one change of a subscription. */
+export interface ChangeSubscriptionRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * subscription_id is the subscription.
+   * @maxLength 128
+   */
+  subscription_id: string;
+  /**
+   * request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+   * one was, failures included. Another request with a known request_id is an error. REST takes it from the header
+   * Idempotency-Key; empty for none.
+   * @maxLength 255
+   */
+  request_id?: string;
+  /**
+   * actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+   * event.
+   * @maxLength 128
+   */
+  actor?: string;
+  /**
+   * etag is that of the subscription as the caller knows it: when it has changed since, the call fails and changes
+   * nothing. REST takes it from the header If-Match; empty to change it in any case.
+   * @maxLength 64
+   */
+  etag?: string;
+  /** skip leaves out a delivery. */
+  skip?: SkipDeliveryInput;
+  /** restore undoes a skip or a move. */
+  restore?: RestoreDeliveryInput;
+  /** move delivers on another day. */
+  move?: MoveDeliveryInput;
+  /** send_now sends the next delivery today. */
+  send_now?: SendNowInput;
+  /** pause delivers nothing for a while. */
+  pause?: PauseSubscriptionInput;
+  /** resume ends a pause. */
+  resume?: ResumeSubscriptionInput;
+  /** reactivate begins again. */
+  reactivate?: ReactivateSubscriptionInput;
+  /** change_interval delivers more or less often. */
+  change_interval?: ChangeIntervalInput;
+  /** change_quantity delivers another quantity. */
+  change_quantity?: ChangeQuantityInput;
+  /** change_item delivers another item. */
+  change_item?: ChangeItemInput;
+  /** cancel ends it. */
+  cancel?: CancelSubscriptionInput;
+}
+
+/** SkipDelivery leaves out a delivery; the later ones keep their days. */
+export interface SkipDeliveryInput {
+  /**
+   * sequence is the delivery; 0 means the next one that can be changed.
+   * @minimum 0
+   * @maximum 100000
+   */
+  sequence?: number;
+  /**
+   * reason is one word for statistics, such as `too_much`.
+   * @maxLength 64
+   */
+  reason?: string;
+}
+
+/** RestoreDelivery undoes the skip or the move of a delivery. */
+export interface RestoreDeliveryInput {
+  /**
+   * sequence is the delivery.
+   * @minimum 1
+   * @maximum 100000
+   */
+  sequence: number;
+}
+
+/** MoveDelivery delivers on another day; the later ones keep their days. */
+export interface MoveDeliveryInput {
+  /**
+   * sequence is the delivery; 0 means the next one that can be changed.
+   * @minimum 0
+   * @maximum 100000
+   */
+  sequence?: number;
+  /** date is the new day, ISO 8601, before its cut-off and at most 366 days from now. */
+  date: string;
+}
+
+/** SendNow locks the next delivery for today; the later ones keep their days. */
+export type SendNowInput = Record<string, never>;
+
+/**
+ * PauseSubscription delivers nothing for a while. Deliveries on days of the pause are skipped when it ends; those past
+ * their cut-off still arrive.
+ */
+export interface PauseSubscriptionInput {
+  /** until is the day, ISO 8601, on which deliveries go on by themselves; empty for a pause without end. */
+  until?: string;
+}
+
+/** ResumeSubscription ends a pause; deliveries go on with the next day of the interval before its cut-off. */
+export type ResumeSubscriptionInput = Record<string, never>;
+
+/** ReactivateSubscription takes back an announced cancellation, or begins a cancelled or expired subscription again. */
+export interface ReactivateSubscriptionInput {
+  /** next_date is the day of the next delivery, ISO 8601; when empty, the next day of the interval before its cut-off. */
+  next_date?: string;
+}
+
+/**
+ * ChangeInterval delivers more or less often. Skipped and moved deliveries stay so, and moved ones keep their days. The
+ * next delivery that is neither keeps its day, unless next_date is sent, and the later ones follow it.
+ */
+export interface ChangeIntervalInput {
+  /** interval is the new interval. */
+  interval: DeliveryIntervalInput;
+  /** next_date is the day, ISO 8601, of the next delivery that is neither skipped nor moved; empty to keep it. */
+  next_date?: string;
+}
+
+/** ChangeQuantity delivers another quantity, from the next delivery on that is not locked. */
+export interface ChangeQuantityInput {
+  /**
+   * quantity is the number of units.
+   * @minimum 1
+   * @maximum 10000
+   */
+  quantity: number;
+}
+
+/** ChangeItem delivers another item, from the next delivery on that is not locked. */
+export interface ChangeItemInput {
+  /** item is the item. */
+  item: SubscribedItemInput;
+}
+
+/** CancelSubscription ends a subscription. */
+export interface CancelSubscriptionInput {
+  /** cancel_on is the first day, ISO 8601, without deliveries; today when empty. */
+  cancel_on?: string;
+  /** cancellation is why. */
+  cancellation?: CancellationInput;
+}
+
+/** Cancellation is why a customer cancels. */
+export interface CancellationInput {
+  /**
+   * reason is one word for statistics. Known ones are `too_much`, `too_expensive`, `not_needed`, `quality`,
+   * `delivery`, `moved` and `other`; any other may be sent.
+   * @maxLength 64
+   */
+  reason?: string;
+  /**
+   * feedback is what would have kept the customer, such as `longer_interval`.
+   * @maxLength 64
+   */
+  feedback?: string;
+  /**
+   * comment is what the customer wrote. It is personal data, and is erased with the customer.
+   * @maxLength 2000
+   */
+  comment?: string;
+}
+
+/** ChangeSubscriptionResponse is the subscription after the change. */
+export interface ChangeSubscriptionResponse {
+  /** subscription is the subscription. */
+  subscription: CustomerSubscription;
+  /** events are the events of this call; empty if it changed nothing. */
+  events: SubscriptionEvent[];
+}
+
+/**
+ * SubscriptionEvent is something that happened to a subscription. Its subject is customer_id and subscription_id of the
+ * call.
+ */
+export interface SubscriptionEvent {
+  /** number counts the events of the subscription from 1, without gaps. */
+  number: number;
+  /**
+   * type is its name as a CloudEvent: `com.pantree.subscription.` and `created`, `paused`, `resumed`, `reactivated`,
+   * `interval_changed`, `quantity_changed`, `item_changed`, `cancellation_scheduled`, `cancelled` or `expired`; or
+   * `com.pantree.delivery.` and `skipped`, `restored`, `moved`, `locked`, `sent`, `delivered`, `failed`,
+   * `out_of_stock`, `substituted` or `returned`.
+   */
+  type: string;
+  /** occurred_at is when it was stored, ISO 8601 in UTC. */
+  occurred_at: string;
+  /** actor is who caused it; `schedule` if a day came. */
+  actor: string;
+  /** data is what changed. */
+  data: EventData;
+}
+
+/** EventData is what changed. Fields that the type of the event does not need are empty. */
+export interface EventData {
+  /** sequence is the delivery. */
+  sequence: number;
+  /** date is the day, ISO 8601: of a delivery, or from which on the change holds. */
+  date: string;
+  /** until is the day, ISO 8601, on which a pause ends; empty if it has no end. */
+  until: string;
+  /** skipped_sequences are the deliveries that a pause prevented. */
+  skipped_sequences: number[];
+  /** quantity is the number of units. */
+  quantity: number;
+  /** item is the item. */
+  item: SubscribedItem;
+  /** interval is the interval. */
+  interval: DeliveryInterval;
+  /** reason is why a delivery was skipped or failed. */
+  reason: string;
+  /** cancellation is why it is cancelled. */
+  cancellation: Cancellation;
+  /** offer_id is the offer that was accepted. */
+  offer_id: string;
+  /** recommendation_id is the id of the answer that the subscription follows. */
+  recommendation_id: string;
+}
+
+/** RecordDeliveryRequest is a report about a delivery. */
+export interface RecordDeliveryRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * subscription_id is the subscription.
+   * @maxLength 128
+   */
+  subscription_id: string;
+  /**
+   * request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+   * one was, failures included. Another request with a known request_id is an error. REST takes it from the header
+   * Idempotency-Key; empty for none.
+   * @maxLength 255
+   */
+  request_id?: string;
+  /**
+   * actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+   * event.
+   * @maxLength 128
+   */
+  actor?: string;
+  /**
+   * etag is that of the subscription as the caller knows it: when it has changed since, the call fails and changes
+   * nothing. REST takes it from the header If-Match; empty to change it in any case.
+   * @maxLength 64
+   */
+  etag?: string;
+  /**
+   * sequence is the delivery.
+   * @minimum 1
+   * @maximum 100000
+   */
+  sequence: number;
+  /** report is what happened. */
+  report: DeliveryReport;
+  /**
+   * quantity is the number of units that arrived, all when absent, or that came back, for which it is required.
+   * @minimum 1
+   * @maximum 10000
+   */
+  quantity?: number;
+  /** item is the substitute; it is required for one. */
+  item?: SubscribedItemInput;
+  /**
+   * reason is why the delivery failed, one word for statistics.
+   * @maxLength 64
+   */
+  reason?: string;
+}
+
+/** RecordDeliveryResponse is the subscription after the report. */
+export interface RecordDeliveryResponse {
+  /** subscription is the subscription. */
+  subscription: CustomerSubscription;
+  /** events are the events of this call; empty if it changed nothing. */
+  events: SubscriptionEvent[];
+}
+
+/** ListDeliveriesRequest names a subscription. */
+export interface ListDeliveriesRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * subscription_id is the subscription.
+   * @maxLength 128
+   */
+  subscription_id: string;
+  /** until is the last day, ISO 8601, at most 366 days from now; when empty, 84 days from now. */
+  until?: string;
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListDeliveriesResponse holds a page of deliveries. */
+export interface ListDeliveriesResponse {
+  /** deliveries are the deliveries. */
+  deliveries: SubscriptionDelivery[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
+}
+
+/** ListEventsRequest names a subscription. */
+export interface ListEventsRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * subscription_id is the subscription.
+   * @maxLength 128
+   */
+  subscription_id: string;
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListEventsResponse holds a page of events. */
+export interface ListEventsResponse {
+  /** events are the events. */
+  events: SubscriptionEvent[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
 }
 
 /** AppendPurchasesRequest holds the lines to store. */
@@ -334,6 +1069,14 @@ export interface StoredLine {
   recorded_at: string;
   /** superseded_at is when it was corrected or removed; empty if it is current. */
   superseded_at: string;
+}
+
+/** StoredSubscription is a subscription with everything that is stored about it. */
+export interface StoredSubscription {
+  /** subscription is the subscription as it is today. */
+  subscription: CustomerSubscription;
+  /** events are its events, ordered by number. */
+  events: SubscriptionEvent[];
 }
 
 /**
@@ -2181,6 +2924,42 @@ export interface CatalogItem {
   usual_price: number;
 }
 
+/** IntervalUnit is the unit of an interval. */
+export type IntervalUnit =
+  | "INTERVAL_UNIT_UNSPECIFIED"
+  | "INTERVAL_UNIT_DAY"
+  | "INTERVAL_UNIT_WEEK"
+  | "INTERVAL_UNIT_MONTH";
+
+/** SubscriptionStatus is whether a subscription delivers. */
+export type SubscriptionStatus =
+  | "SUBSCRIPTION_STATUS_UNSPECIFIED"
+  | "SUBSCRIPTION_STATUS_ACTIVE"
+  | "SUBSCRIPTION_STATUS_PAUSED"
+  | "SUBSCRIPTION_STATUS_CANCELLED"
+  | "SUBSCRIPTION_STATUS_EXPIRED";
+
+/** DeliveryStatus is how far a delivery has come. */
+export type DeliveryStatus =
+  | "DELIVERY_STATUS_UNSPECIFIED"
+  | "DELIVERY_STATUS_PLANNED"
+  | "DELIVERY_STATUS_LOCKED"
+  | "DELIVERY_STATUS_SENT"
+  | "DELIVERY_STATUS_DELIVERED"
+  | "DELIVERY_STATUS_SKIPPED"
+  | "DELIVERY_STATUS_FAILED";
+
+/** DeliveryReport is what the shop reports about a delivery. */
+export type DeliveryReport =
+  | "DELIVERY_REPORT_UNSPECIFIED"
+  | "DELIVERY_REPORT_LOCKED"
+  | "DELIVERY_REPORT_SENT"
+  | "DELIVERY_REPORT_DELIVERED"
+  | "DELIVERY_REPORT_FAILED"
+  | "DELIVERY_REPORT_OUT_OF_STOCK"
+  | "DELIVERY_REPORT_SUBSTITUTED"
+  | "DELIVERY_REPORT_RETURNED";
+
 /** Relation is how two items are used together. */
 export type Relation =
   | "RELATION_UNSPECIFIED"
@@ -2226,4 +3005,6 @@ export type ErrorReason =
   | "SHUTTING_DOWN"
   | "REQUEST_TIMEOUT"
   | "ALREADY_EXISTS"
-  | "CUSTOMER_ERASED";
+  | "CUSTOMER_ERASED"
+  | "INVALID_STATE"
+  | "ETAG_MISMATCH";

@@ -1,6 +1,15 @@
 // Generated from the contract by `npm run generate`. Do not edit.
 // Route of each public method of the contract. Bundlers leave out those that are not used.
 
+export const createOffer = { verb: "POST", path: "/api/v1/customers/{customer_id}/offers" } as const;
+export const listOffers = { verb: "GET", path: "/api/v1/customers/{customer_id}/offers" } as const;
+export const createSubscription = { verb: "POST", path: "/api/v1/customers/{customer_id}/subscriptions" } as const;
+export const getSubscription = { verb: "GET", path: "/api/v1/customers/{customer_id}/subscriptions/{subscription_id}" } as const;
+export const listSubscriptions = { verb: "GET", path: "/api/v1/customers/{customer_id}/subscriptions" } as const;
+export const changeSubscription = { verb: "POST", path: "/api/v1/customers/{customer_id}/subscriptions/{subscription_id}:change" } as const;
+export const recordDelivery = { verb: "POST", path: "/api/v1/customers/{customer_id}/subscriptions/{subscription_id}:record" } as const;
+export const listDeliveries = { verb: "GET", path: "/api/v1/customers/{customer_id}/subscriptions/{subscription_id}/deliveries" } as const;
+export const listEvents = { verb: "GET", path: "/api/v1/customers/{customer_id}/subscriptions/{subscription_id}/events" } as const;
 export const appendPurchases = { verb: "POST", path: "/api/v1/customers/{customer_id}/purchases" } as const;
 export const correctPurchases = { verb: "POST", path: "/api/v1/customers/{customer_id}/purchases:correct" } as const;
 export const listPurchases = { verb: "GET", path: "/api/v1/customers/{customer_id}/purchases" } as const;

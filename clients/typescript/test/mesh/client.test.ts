@@ -192,7 +192,7 @@ test("an unreachable gateway throws ComponentUnavailableError", async () => {
   }
 });
 
-/** Routes of stored customers are for back ends: a page must not append, export or erase purchases. */
+/** Routes of stored customers are for back ends: a page must not append, export or erase what is stored. */
 type ForBackEnds =
   | "appendPurchases"
   | "correctPurchases"
@@ -200,7 +200,16 @@ type ForBackEnds =
   | "exportCustomer"
   | "eraseCustomer"
   | "getRecommendations"
-  | "getNextBasket";
+  | "getNextBasket"
+  | "createOffer"
+  | "listOffers"
+  | "createSubscription"
+  | "getSubscription"
+  | "listSubscriptions"
+  | "changeSubscription"
+  | "recordDelivery"
+  | "listDeliveries"
+  | "listEvents";
 
 test("the client covers every public method of the contract that pages may call", () => {
   const methods: Record<Exclude<keyof typeof ROUTES, ForBackEnds>, keyof PantreeClient> = {

@@ -68,7 +68,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 15
     """ERROR_REASON_IDEMPOTENCY_KEY_REUSED means that the `Idempotency-Key` was sent before with another request; use a new
-    key. Only the gateway sends it.
+    key.
     """
     ERROR_REASON_REQUEST_RUNNING: _ErrorReason.ValueType  # 16
     """ERROR_REASON_REQUEST_RUNNING means that the first request with this `Idempotency-Key` has not finished; try again
@@ -88,6 +88,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_CUSTOMER_ERASED: _ErrorReason.ValueType  # 20
     """ERROR_REASON_CUSTOMER_ERASED means that the customer was erased and has not consented again."""
+    ERROR_REASON_INVALID_STATE: _ErrorReason.ValueType  # 21
+    """ERROR_REASON_INVALID_STATE means that what is stored is in a state in which the request cannot be done."""
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 22
+    """ERROR_REASON_ETAG_MISMATCH means that what is stored changed since the caller read the `etag` that it sent; read it
+    again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,
@@ -140,7 +146,7 @@ WebSocket; the header `Retry-After` says when to try again. Only the gateway sen
 """
 ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 15
 """ERROR_REASON_IDEMPOTENCY_KEY_REUSED means that the `Idempotency-Key` was sent before with another request; use a new
-key. Only the gateway sends it.
+key.
 """
 ERROR_REASON_REQUEST_RUNNING: ErrorReason.ValueType  # 16
 """ERROR_REASON_REQUEST_RUNNING means that the first request with this `Idempotency-Key` has not finished; try again
@@ -160,4 +166,10 @@ it.
 """
 ERROR_REASON_CUSTOMER_ERASED: ErrorReason.ValueType  # 20
 """ERROR_REASON_CUSTOMER_ERASED means that the customer was erased and has not consented again."""
+ERROR_REASON_INVALID_STATE: ErrorReason.ValueType  # 21
+"""ERROR_REASON_INVALID_STATE means that what is stored is in a state in which the request cannot be done."""
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 22
+"""ERROR_REASON_ETAG_MISMATCH means that what is stored changed since the caller read the `etag` that it sent; read it
+again.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

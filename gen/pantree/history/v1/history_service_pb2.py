@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
+from pantree.subscription.v1 import subscription_service_pb2 as pantree_dot_subscription_dot_v1_dot_subscription__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(pantree/history/v1/history_service.proto\x12\x12pantree.history.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"pantree/purchase/v1/purchase.proto\"\x87\x03\n\x0cPurchaseLine\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x08quantity\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05price\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06saving\x18\x08 \x01(\x01\x12\x0f\n\x07item_id\x18\t \x01(\t\x12\x0f\n\x07variant\x18\n \x01(\t\x12\x15\n\rcurrency_code\x18\x0b \x01(\t\x12\x13\n\x06weight\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0bweight_unit\x18\r \x01(\t\x12\x19\n\x11returned_order_id\x18\x0e \x01(\t\x12\x18\n\x10returned_line_id\x18\x0f \x01(\t\x12\x19\n\x11recommendation_id\x18\x10 \x01(\tB\x0b\n\t_quantityB\x08\n\x06_priceB\t\n\x07_weight\"\x83\x01\n\x16\x41ppendPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLineB\x04\xe2\x41\x01\x02\x12\x13\n\x0bnew_consent\x18\x03 \x01(\x08\"u\n\x17\x41ppendPurchasesResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x04 \x01(\t\"\xea\x02\n\x16ImportPurchasesRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x11\n\tfirst_row\x18\x03 \x01(\x05\x12\x14\n\x0c\x63ustomer_ids\x18\x04 \x03(\t\x12\x18\n\x10\x63ustomer_indices\x18\x05 \x03(\x05\x12\x12\n\nitem_names\x18\x06 \x03(\t\x12\x17\n\x0fitem_categories\x18\x07 \x03(\t\x12\x10\n\x08item_ids\x18\x08 \x03(\t\x12\x15\n\ritem_variants\x18\t \x03(\t\x12\x14\n\x0citem_indices\x18\n \x03(\x05\x12\x11\n\torder_ids\x18\x0b \x03(\t\x12\x10\n\x08line_ids\x18\x0c \x03(\t\x12\x0c\n\x04\x64\x61ys\x18\r \x03(\x05\x12\x12\n\nquantities\x18\x0e \x03(\x05\x12\x0e\n\x06prices\x18\x0f \x03(\x01\x12\x0f\n\x07savings\x18\x10 \x03(\x01\x12\x15\n\rcurrency_code\x18\x11 \x01(\t\"\xa4\x01\n\x17ImportPurchasesResponse\x12\x10\n\x08next_row\x18\x01 \x01(\x05\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12\x16\n\x0erejected_count\x18\x04 \x01(\x05\x12\x31\n\x08rejected\x18\x05 \x03(\x0b\x32\x1f.pantree.history.v1.RejectedRow\"9\n\x0bRejectedRow\x12\x0b\n\x03row\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"6\n\x12ListChangedRequest\x12\r\n\x05since\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"`\n\x13ListChangedResponse\x12\x35\n\tcustomers\x18\x01 \x03(\x0b\x32\".pantree.history.v1.StoredCustomer\x12\x12\n\nnext_since\x18\x02 \x01(\t\"7\n\x16StreamHistoriesRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\x05\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\"g\n\x17StreamHistoriesResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x37\n\x07history\x18\x02 \x01(\x0b\x32&.pantree.history.v1.GetHistoryResponse\"\x97\x01\n\x17\x43orrectPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12,\n\x07removed\x18\x03 \x03(\x0b\x32\x1b.pantree.history.v1.LineKey\"8\n\x07LineKey\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"c\n\x18\x43orrectPurchasesResponse\x12\x17\n\x0f\x63orrected_count\x18\x01 \x01(\x05\x12\x15\n\rremoved_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"R\n\x11GetHistoryRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\"\x94\x01\n\x12GetHistoryResponse\x12\x37\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\x17\n\x0fhistory_version\x18\x02 \x01(\t\x12\x15\n\romitted_count\x18\x03 \x01(\x05\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"m\n\x14ListPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"~\n\x15ListPurchasesResponse\x12\x33\n\tpurchases\x18\x01 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x15ListCustomersResponse\x12\x35\n\tcustomers\x18\x01 \x03(\x0b\x32\".pantree.history.v1.StoredCustomer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x0eStoredCustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nline_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12\x12\n\nchanged_at\x18\x04 \x01(\t\"2\n\x15\x45xportCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x92\x01\n\x16\x45xportCustomerResponse\x12\x36\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\".pantree.history.v1.StoredCustomerH\x00\x12\x37\n\x0cstored_lines\x18\x02 \x01(\x0b\x32\x1f.pantree.history.v1.StoredLinesH\x00\x42\x07\n\x05piece\"<\n\x0bStoredLines\x12-\n\x05lines\x18\x01 \x03(\x0b\x32\x1e.pantree.history.v1.StoredLine\"~\n\nStoredLine\x12\x32\n\x08purchase\x18\x01 \x01(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x13\n\x0brecorded_at\x18\x03 \x01(\t\x12\x15\n\rsuperseded_at\x18\x04 \x01(\t\"1\n\x14\x45raseCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x15\x45raseCustomerResponse\x12\x11\n\terased_at\x18\x01 \x01(\t\x12\x1a\n\x12removed_line_count\x18\x02 \x01(\x05\x12\x17\n\x0fledger_entry_id\x18\x03 \x01(\t2\xfe\t\n\x0eHistoryService\x12\xa0\x01\n\x0f\x41ppendPurchases\x12*.pantree.history.v1.AppendPurchasesRequest\x1a+.pantree.history.v1.AppendPurchasesResponse\"4\x82\xd3\xe4\x93\x02.\")/api/v1/customers/{customer_id}/purchases:\x01*\x12n\n\x0fImportPurchases\x12*.pantree.history.v1.ImportPurchasesRequest\x1a+.pantree.history.v1.ImportPurchasesResponse(\x01\x30\x01\x12\xab\x01\n\x10\x43orrectPurchases\x12+.pantree.history.v1.CorrectPurchasesRequest\x1a,.pantree.history.v1.CorrectPurchasesResponse\"<\x82\xd3\xe4\x93\x02\x36\"1/api/v1/customers/{customer_id}/purchases:correct:\x01*\x12[\n\nGetHistory\x12%.pantree.history.v1.GetHistoryRequest\x1a&.pantree.history.v1.GetHistoryResponse\x12\x97\x01\n\rListPurchases\x12(.pantree.history.v1.ListPurchasesRequest\x1a).pantree.history.v1.ListPurchasesResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/customers/{customer_id}/purchases\x12^\n\x0bListChanged\x12&.pantree.history.v1.ListChangedRequest\x1a\'.pantree.history.v1.ListChangedResponse\x12l\n\x0fStreamHistories\x12*.pantree.history.v1.StreamHistoriesRequest\x1a+.pantree.history.v1.StreamHistoriesResponse0\x01\x12\x64\n\rListCustomers\x12(.pantree.history.v1.ListCustomersRequest\x1a).pantree.history.v1.ListCustomersResponse\x12\x99\x01\n\x0e\x45xportCustomer\x12).pantree.history.v1.ExportCustomerRequest\x1a*.pantree.history.v1.ExportCustomerResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/customers/{customer_id}/export0\x01\x12\x64\n\rEraseCustomer\x12(.pantree.history.v1.EraseCustomerRequest\x1a).pantree.history.v1.EraseCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(pantree/history/v1/history_service.proto\x12\x12pantree.history.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"pantree/purchase/v1/purchase.proto\x1a\x32pantree/subscription/v1/subscription_service.proto\"\x87\x03\n\x0cPurchaseLine\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x08quantity\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05price\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06saving\x18\x08 \x01(\x01\x12\x0f\n\x07item_id\x18\t \x01(\t\x12\x0f\n\x07variant\x18\n \x01(\t\x12\x15\n\rcurrency_code\x18\x0b \x01(\t\x12\x13\n\x06weight\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0bweight_unit\x18\r \x01(\t\x12\x19\n\x11returned_order_id\x18\x0e \x01(\t\x12\x18\n\x10returned_line_id\x18\x0f \x01(\t\x12\x19\n\x11recommendation_id\x18\x10 \x01(\tB\x0b\n\t_quantityB\x08\n\x06_priceB\t\n\x07_weight\"\x83\x01\n\x16\x41ppendPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLineB\x04\xe2\x41\x01\x02\x12\x13\n\x0bnew_consent\x18\x03 \x01(\x08\"u\n\x17\x41ppendPurchasesResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x04 \x01(\t\"\xea\x02\n\x16ImportPurchasesRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x11\n\tfirst_row\x18\x03 \x01(\x05\x12\x14\n\x0c\x63ustomer_ids\x18\x04 \x03(\t\x12\x18\n\x10\x63ustomer_indices\x18\x05 \x03(\x05\x12\x12\n\nitem_names\x18\x06 \x03(\t\x12\x17\n\x0fitem_categories\x18\x07 \x03(\t\x12\x10\n\x08item_ids\x18\x08 \x03(\t\x12\x15\n\ritem_variants\x18\t \x03(\t\x12\x14\n\x0citem_indices\x18\n \x03(\x05\x12\x11\n\torder_ids\x18\x0b \x03(\t\x12\x10\n\x08line_ids\x18\x0c \x03(\t\x12\x0c\n\x04\x64\x61ys\x18\r \x03(\x05\x12\x12\n\nquantities\x18\x0e \x03(\x05\x12\x0e\n\x06prices\x18\x0f \x03(\x01\x12\x0f\n\x07savings\x18\x10 \x03(\x01\x12\x15\n\rcurrency_code\x18\x11 \x01(\t\"\xa4\x01\n\x17ImportPurchasesResponse\x12\x10\n\x08next_row\x18\x01 \x01(\x05\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12\x16\n\x0erejected_count\x18\x04 \x01(\x05\x12\x31\n\x08rejected\x18\x05 \x03(\x0b\x32\x1f.pantree.history.v1.RejectedRow\"9\n\x0bRejectedRow\x12\x0b\n\x03row\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"6\n\x12ListChangedRequest\x12\r\n\x05since\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"`\n\x13ListChangedResponse\x12\x35\n\tcustomers\x18\x01 \x03(\x0b\x32\".pantree.history.v1.StoredCustomer\x12\x12\n\nnext_since\x18\x02 \x01(\t\"7\n\x16StreamHistoriesRequest\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\x05\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\"g\n\x17StreamHistoriesResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x37\n\x07history\x18\x02 \x01(\x0b\x32&.pantree.history.v1.GetHistoryResponse\"\x97\x01\n\x17\x43orrectPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12,\n\x07removed\x18\x03 \x03(\x0b\x32\x1b.pantree.history.v1.LineKey\"8\n\x07LineKey\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"c\n\x18\x43orrectPurchasesResponse\x12\x17\n\x0f\x63orrected_count\x18\x01 \x01(\x05\x12\x15\n\rremoved_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"R\n\x11GetHistoryRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\"\x94\x01\n\x12GetHistoryResponse\x12\x37\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\x17\n\x0fhistory_version\x18\x02 \x01(\t\x12\x15\n\romitted_count\x18\x03 \x01(\x05\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"m\n\x14ListPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"~\n\x15ListPurchasesResponse\x12\x33\n\tpurchases\x18\x01 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x15ListCustomersResponse\x12\x35\n\tcustomers\x18\x01 \x03(\x0b\x32\".pantree.history.v1.StoredCustomer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x0eStoredCustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nline_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12\x12\n\nchanged_at\x18\x04 \x01(\t\"2\n\x15\x45xportCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x96\x02\n\x16\x45xportCustomerResponse\x12\x36\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\".pantree.history.v1.StoredCustomerH\x00\x12\x37\n\x0cstored_lines\x18\x02 \x01(\x0b\x32\x1f.pantree.history.v1.StoredLinesH\x00\x12\x36\n\x0cstored_offer\x18\x03 \x01(\x0b\x32\x1e.pantree.subscription.v1.OfferH\x00\x12J\n\x13stored_subscription\x18\x04 \x01(\x0b\x32+.pantree.subscription.v1.StoredSubscriptionH\x00\x42\x07\n\x05piece\"<\n\x0bStoredLines\x12-\n\x05lines\x18\x01 \x03(\x0b\x32\x1e.pantree.history.v1.StoredLine\"~\n\nStoredLine\x12\x32\n\x08purchase\x18\x01 \x01(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x13\n\x0brecorded_at\x18\x03 \x01(\t\x12\x15\n\rsuperseded_at\x18\x04 \x01(\t\"1\n\x14\x45raseCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x15\x45raseCustomerResponse\x12\x11\n\terased_at\x18\x01 \x01(\t\x12\x1a\n\x12removed_line_count\x18\x02 \x01(\x05\x12\x17\n\x0fledger_entry_id\x18\x03 \x01(\t2\xfe\t\n\x0eHistoryService\x12\xa0\x01\n\x0f\x41ppendPurchases\x12*.pantree.history.v1.AppendPurchasesRequest\x1a+.pantree.history.v1.AppendPurchasesResponse\"4\x82\xd3\xe4\x93\x02.\")/api/v1/customers/{customer_id}/purchases:\x01*\x12n\n\x0fImportPurchases\x12*.pantree.history.v1.ImportPurchasesRequest\x1a+.pantree.history.v1.ImportPurchasesResponse(\x01\x30\x01\x12\xab\x01\n\x10\x43orrectPurchases\x12+.pantree.history.v1.CorrectPurchasesRequest\x1a,.pantree.history.v1.CorrectPurchasesResponse\"<\x82\xd3\xe4\x93\x02\x36\"1/api/v1/customers/{customer_id}/purchases:correct:\x01*\x12[\n\nGetHistory\x12%.pantree.history.v1.GetHistoryRequest\x1a&.pantree.history.v1.GetHistoryResponse\x12\x97\x01\n\rListPurchases\x12(.pantree.history.v1.ListPurchasesRequest\x1a).pantree.history.v1.ListPurchasesResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/customers/{customer_id}/purchases\x12^\n\x0bListChanged\x12&.pantree.history.v1.ListChangedRequest\x1a\'.pantree.history.v1.ListChangedResponse\x12l\n\x0fStreamHistories\x12*.pantree.history.v1.StreamHistoriesRequest\x1a+.pantree.history.v1.StreamHistoriesResponse0\x01\x12\x64\n\rListCustomers\x12(.pantree.history.v1.ListCustomersRequest\x1a).pantree.history.v1.ListCustomersResponse\x12\x99\x01\n\x0e\x45xportCustomer\x12).pantree.history.v1.ExportCustomerRequest\x1a*.pantree.history.v1.ExportCustomerResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/customers/{customer_id}/export0\x01\x12\x64\n\rEraseCustomer\x12(.pantree.history.v1.EraseCustomerRequest\x1a).pantree.history.v1.EraseCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,58 +69,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HISTORYSERVICE'].methods_by_name['ListPurchases']._serialized_options = b'\202\323\344\223\002+\022)/api/v1/customers/{customer_id}/purchases'
   _globals['_HISTORYSERVICE'].methods_by_name['ExportCustomer']._loaded_options = None
   _globals['_HISTORYSERVICE'].methods_by_name['ExportCustomer']._serialized_options = b'\202\323\344\223\002(\022&/api/v1/customers/{customer_id}/export'
-  _globals['_PURCHASELINE']._serialized_start=164
-  _globals['_PURCHASELINE']._serialized_end=555
-  _globals['_APPENDPURCHASESREQUEST']._serialized_start=558
-  _globals['_APPENDPURCHASESREQUEST']._serialized_end=689
-  _globals['_APPENDPURCHASESRESPONSE']._serialized_start=691
-  _globals['_APPENDPURCHASESRESPONSE']._serialized_end=808
-  _globals['_IMPORTPURCHASESREQUEST']._serialized_start=811
-  _globals['_IMPORTPURCHASESREQUEST']._serialized_end=1173
-  _globals['_IMPORTPURCHASESRESPONSE']._serialized_start=1176
-  _globals['_IMPORTPURCHASESRESPONSE']._serialized_end=1340
-  _globals['_REJECTEDROW']._serialized_start=1342
-  _globals['_REJECTEDROW']._serialized_end=1399
-  _globals['_LISTCHANGEDREQUEST']._serialized_start=1401
-  _globals['_LISTCHANGEDREQUEST']._serialized_end=1455
-  _globals['_LISTCHANGEDRESPONSE']._serialized_start=1457
-  _globals['_LISTCHANGEDRESPONSE']._serialized_end=1553
-  _globals['_STREAMHISTORIESREQUEST']._serialized_start=1555
-  _globals['_STREAMHISTORIESREQUEST']._serialized_end=1610
-  _globals['_STREAMHISTORIESRESPONSE']._serialized_start=1612
-  _globals['_STREAMHISTORIESRESPONSE']._serialized_end=1715
-  _globals['_CORRECTPURCHASESREQUEST']._serialized_start=1718
-  _globals['_CORRECTPURCHASESREQUEST']._serialized_end=1869
-  _globals['_LINEKEY']._serialized_start=1871
-  _globals['_LINEKEY']._serialized_end=1927
-  _globals['_CORRECTPURCHASESRESPONSE']._serialized_start=1929
-  _globals['_CORRECTPURCHASESRESPONSE']._serialized_end=2028
-  _globals['_GETHISTORYREQUEST']._serialized_start=2030
-  _globals['_GETHISTORYREQUEST']._serialized_end=2112
-  _globals['_GETHISTORYRESPONSE']._serialized_start=2115
-  _globals['_GETHISTORYRESPONSE']._serialized_end=2263
-  _globals['_LISTPURCHASESREQUEST']._serialized_start=2265
-  _globals['_LISTPURCHASESREQUEST']._serialized_end=2374
-  _globals['_LISTPURCHASESRESPONSE']._serialized_start=2376
-  _globals['_LISTPURCHASESRESPONSE']._serialized_end=2502
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=2504
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=2565
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=2567
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=2670
-  _globals['_STOREDCUSTOMER']._serialized_start=2672
-  _globals['_STOREDCUSTOMER']._serialized_end=2774
-  _globals['_EXPORTCUSTOMERREQUEST']._serialized_start=2776
-  _globals['_EXPORTCUSTOMERREQUEST']._serialized_end=2826
-  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_start=2829
-  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_end=2975
-  _globals['_STOREDLINES']._serialized_start=2977
-  _globals['_STOREDLINES']._serialized_end=3037
-  _globals['_STOREDLINE']._serialized_start=3039
-  _globals['_STOREDLINE']._serialized_end=3165
-  _globals['_ERASECUSTOMERREQUEST']._serialized_start=3167
-  _globals['_ERASECUSTOMERREQUEST']._serialized_end=3216
-  _globals['_ERASECUSTOMERRESPONSE']._serialized_start=3218
-  _globals['_ERASECUSTOMERRESPONSE']._serialized_end=3313
-  _globals['_HISTORYSERVICE']._serialized_start=3316
-  _globals['_HISTORYSERVICE']._serialized_end=4594
+  _globals['_PURCHASELINE']._serialized_start=216
+  _globals['_PURCHASELINE']._serialized_end=607
+  _globals['_APPENDPURCHASESREQUEST']._serialized_start=610
+  _globals['_APPENDPURCHASESREQUEST']._serialized_end=741
+  _globals['_APPENDPURCHASESRESPONSE']._serialized_start=743
+  _globals['_APPENDPURCHASESRESPONSE']._serialized_end=860
+  _globals['_IMPORTPURCHASESREQUEST']._serialized_start=863
+  _globals['_IMPORTPURCHASESREQUEST']._serialized_end=1225
+  _globals['_IMPORTPURCHASESRESPONSE']._serialized_start=1228
+  _globals['_IMPORTPURCHASESRESPONSE']._serialized_end=1392
+  _globals['_REJECTEDROW']._serialized_start=1394
+  _globals['_REJECTEDROW']._serialized_end=1451
+  _globals['_LISTCHANGEDREQUEST']._serialized_start=1453
+  _globals['_LISTCHANGEDREQUEST']._serialized_end=1507
+  _globals['_LISTCHANGEDRESPONSE']._serialized_start=1509
+  _globals['_LISTCHANGEDRESPONSE']._serialized_end=1605
+  _globals['_STREAMHISTORIESREQUEST']._serialized_start=1607
+  _globals['_STREAMHISTORIESREQUEST']._serialized_end=1662
+  _globals['_STREAMHISTORIESRESPONSE']._serialized_start=1664
+  _globals['_STREAMHISTORIESRESPONSE']._serialized_end=1767
+  _globals['_CORRECTPURCHASESREQUEST']._serialized_start=1770
+  _globals['_CORRECTPURCHASESREQUEST']._serialized_end=1921
+  _globals['_LINEKEY']._serialized_start=1923
+  _globals['_LINEKEY']._serialized_end=1979
+  _globals['_CORRECTPURCHASESRESPONSE']._serialized_start=1981
+  _globals['_CORRECTPURCHASESRESPONSE']._serialized_end=2080
+  _globals['_GETHISTORYREQUEST']._serialized_start=2082
+  _globals['_GETHISTORYREQUEST']._serialized_end=2164
+  _globals['_GETHISTORYRESPONSE']._serialized_start=2167
+  _globals['_GETHISTORYRESPONSE']._serialized_end=2315
+  _globals['_LISTPURCHASESREQUEST']._serialized_start=2317
+  _globals['_LISTPURCHASESREQUEST']._serialized_end=2426
+  _globals['_LISTPURCHASESRESPONSE']._serialized_start=2428
+  _globals['_LISTPURCHASESRESPONSE']._serialized_end=2554
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=2556
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=2617
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=2619
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=2722
+  _globals['_STOREDCUSTOMER']._serialized_start=2724
+  _globals['_STOREDCUSTOMER']._serialized_end=2826
+  _globals['_EXPORTCUSTOMERREQUEST']._serialized_start=2828
+  _globals['_EXPORTCUSTOMERREQUEST']._serialized_end=2878
+  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_start=2881
+  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_end=3159
+  _globals['_STOREDLINES']._serialized_start=3161
+  _globals['_STOREDLINES']._serialized_end=3221
+  _globals['_STOREDLINE']._serialized_start=3223
+  _globals['_STOREDLINE']._serialized_end=3349
+  _globals['_ERASECUSTOMERREQUEST']._serialized_start=3351
+  _globals['_ERASECUSTOMERREQUEST']._serialized_end=3400
+  _globals['_ERASECUSTOMERRESPONSE']._serialized_start=3402
+  _globals['_ERASECUSTOMERRESPONSE']._serialized_end=3497
+  _globals['_HISTORYSERVICE']._serialized_start=3500
+  _globals['_HISTORYSERVICE']._serialized_end=4778
 # @@protoc_insertion_point(module_scope)

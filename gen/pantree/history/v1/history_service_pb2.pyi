@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
+from pantree.subscription.v1 import subscription_service_pb2 as _subscription_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -820,12 +821,16 @@ Global___ExportCustomerRequest: _TypeAlias = ExportCustomerRequest  # noqa: Y015
 
 @_typing.final
 class ExportCustomerResponse(_message.Message):
-    """ExportCustomerResponse is a piece of what is stored about a customer: first the customer, then all lines in batches."""
+    """ExportCustomerResponse is a piece of what is stored about a customer: first the customer and all lines in batches, if
+    there are any, then the offers, then the subscriptions.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_FIELD_NUMBER: _builtins.int
     STORED_LINES_FIELD_NUMBER: _builtins.int
+    STORED_OFFER_FIELD_NUMBER: _builtins.int
+    STORED_SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def customer(self) -> Global___StoredCustomer:
         """customer is the customer."""
@@ -834,17 +839,27 @@ class ExportCustomerResponse(_message.Message):
     def stored_lines(self) -> Global___StoredLines:
         """stored_lines are lines."""
 
+    @_builtins.property
+    def stored_offer(self) -> _subscription_service_pb2.Offer:
+        """stored_offer is an offer."""
+
+    @_builtins.property
+    def stored_subscription(self) -> _subscription_service_pb2.StoredSubscription:
+        """stored_subscription is a subscription with its events."""
+
     def __init__(
         self,
         *,
         customer: Global___StoredCustomer | None = ...,
         stored_lines: Global___StoredLines | None = ...,
+        stored_offer: _subscription_service_pb2.Offer | None = ...,
+        stored_subscription: _subscription_service_pb2.StoredSubscription | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines"]  # noqa: Y015
+    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines", "stored_offer", "stored_subscription"]  # noqa: Y015
     _WhichOneofArgType_piece: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_piece) -> _WhichOneofReturnType_piece | None: ...
 

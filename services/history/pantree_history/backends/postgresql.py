@@ -12,6 +12,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from pantree_history.backends import postgresql_subscriptions
 from pantree_history.backends.migrations import pending, read_migrations
 from pantree_history.backends.sqlite import unavailable, version_of
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
@@ -98,6 +99,7 @@ class PostgresqlStore(HistoryStore):
             configure=_assume_role,
             check=AsyncConnectionPool.check_connection,
         )
+        self.subscriptions = postgresql_subscriptions.PostgresqlSubscriptions(self._transaction)
 
     async def open(self) -> None:
         with self._errors():
@@ -258,6 +260,7 @@ class PostgresqlStore(HistoryStore):
             )
             position, *entry = await _one(cursor)
         async with self._transaction(household.tenant_id) as cursor:
+            await postgresql_subscriptions.remove(cursor, household)
             removed = await _remove(cursor, household)
             await cursor.execute(
                 "UPDATE applied_ledger SET position = %s WHERE position = %s - 1", (position, position)
@@ -277,11 +280,17 @@ class PostgresqlStore(HistoryStore):
             erased = 0
             for tenant_id in tenants:
                 await _name_tenant(cursor, tenant_id)
+                subscribers = set()
+                for household in await postgresql_subscriptions.households(cursor):
+                    erased_at = entries.get(digest(household))
+                    if erased_at is not None and await postgresql_subscriptions.remove(cursor, household, erased_at):
+                        subscribers.add(household.household_id)
                 await cursor.execute("SELECT household_key, household_id FROM household")
                 for key, household_id in await cursor.fetchall():
                     erased_at = entries.get(digest(Household(tenant_id, household_id)))
-                    if erased_at is not None:
-                        erased += await _remove_until(cursor, key, erased_at)
+                    if erased_at is not None and await _remove_until(cursor, key, erased_at):
+                        subscribers.add(household_id)
+                erased += len(subscribers)
             await cursor.execute("UPDATE applied_ledger SET position = (SELECT max(position) FROM erasure)")
             return erased
 

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pantree_history.backends import sqlite_subscriptions
 from pantree_history.backends.migrations import pending, read_migrations
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
 from pantree_history.core.store import (
@@ -78,6 +79,7 @@ class SqliteStore(HistoryStore):
         )
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self.subscriptions = sqlite_subscriptions.SqliteSubscriptions(self._read, self._write)
 
     @property
     def ledger_path(self) -> str:
@@ -490,6 +492,7 @@ def _remove(connection: sqlite3.Connection, household: Household, position: int)
     connection.execute(
         "UPDATE counter SET value = ? WHERE name = 'ledger_position' AND value = ? - 1", (position, position)
     )
+    sqlite_subscriptions.remove(connection, household)
     found = _household(connection, household)
     if found is None:
         return 0
@@ -509,7 +512,11 @@ def _replay(connection: sqlite3.Connection, digest: Callable[[Household], bytes]
     }
     if not entries:
         return 0
-    erased = 0
+    erased = set()
+    for household in sqlite_subscriptions.households(connection):
+        entry = entries.get(digest(household))
+        if entry is not None and sqlite_subscriptions.remove(connection, household, entry[1]):
+            erased.add(household)
     for key, *names in connection.execute("SELECT household_key, tenant_id, household_id FROM household").fetchall():
         found = entries.get(digest(Household(*names)))
         if found is None:
@@ -517,7 +524,8 @@ def _replay(connection: sqlite3.Connection, digest: Callable[[Household], bytes]
         count = connection.execute(
             "DELETE FROM purchase_line WHERE household_key = ? AND recorded_at <= ?", (key, found[1])
         ).rowcount
-        erased += count > 0
+        if count:
+            erased.add(Household(*names))
         connection.execute(
             "UPDATE household SET line_count = (SELECT count(*) FROM purchase_line AS line "
             "WHERE line.household_key = household.household_key AND superseded_at IS NULL) WHERE household_key = ?",
@@ -530,7 +538,7 @@ def _replay(connection: sqlite3.Connection, digest: Callable[[Household], bytes]
         )
     (last,) = connection.execute("SELECT max(position) FROM ledger.erasure").fetchone()
     connection.execute("UPDATE counter SET value = ? WHERE name = 'ledger_position'", (last,))
-    return erased
+    return len(erased)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

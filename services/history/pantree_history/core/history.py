@@ -182,15 +182,19 @@ class History:
         return await self._store.households(tenant_id, after, limit)
 
     async def export(self, household: Household) -> StoredRevisions:
-        """Everything that is stored about a household.
+        """All lines that are stored about a household.
 
         Raises:
-            NotFound: nothing is.
+            NotFound: there are none.
         """
-        stored = await self._store.revisions(household)
+        stored = await self.revisions(household)
         if stored is None:
             raise _not_found()
         return stored
+
+    async def revisions(self, household: Household) -> StoredRevisions | None:
+        """All lines that are stored about a household; None if there are none."""
+        return await self._store.revisions(household)
 
     async def erase(self, household: Household) -> tuple[Erasure, int]:
         """Erases a household; the entry of the ledger, and the number of removed revisions."""

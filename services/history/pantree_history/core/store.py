@@ -114,7 +114,8 @@ class Erasure(NamedTuple):
 class HistoryStore(Protocol):
     """Stores lines by household. Each call is one transaction: it happens as a whole or not at all.
 
-    All calls may raise `ComponentUnavailable`: the database does not answer, is full or is read-only.
+    All calls may raise `ComponentUnavailable`: the database does not answer, is full or is read-only. Erasures
+    also remove what `SubscriptionStore` keeps.
     """
 
     async def open(self) -> None:

@@ -1,0 +1,94 @@
+"""Subscriptions in the SQLite file of the purchases."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from pantree_history.backends import subscription_rows as rows
+from pantree_history.core.store import Household
+from pantree_history.core.subscriptions.model import Offer, RecordedEvent, Subscription
+from pantree_history.core.subscriptions.store import Key, SubscriptionStore, Writing
+from pantree_runtime.errors import AlreadyExists
+
+ResultT = TypeVar("ResultT")
+
+
+class Run(Protocol):
+    """Runs a function in a transaction."""
+
+    async def __call__(self, work: Callable[[sqlite3.Connection], ResultT], /) -> ResultT: ...
+
+
+class SqliteSubscriptions(SubscriptionStore):
+    """Stores subscriptions.
+
+    Args:
+        read: runs a function that only reads.
+        write: runs a function that may write; one at a time.
+    """
+
+    def __init__(self, read: Run, write: Run) -> None:
+        self._read = read
+        self._write = write
+
+    async def change(self, household: Household, digest: bytes, key: Key, change: rows.Change) -> Writing:
+        def run(connection: sqlite3.Connection) -> Writing:
+            erased = connection.execute(
+                "SELECT 1 FROM ledger.erasure WHERE digest = ? AND consented_at IS NULL", (digest,)
+            ).fetchone()
+            found = [
+                [] if one is None else connection.execute(one.sql, one.values).fetchall()
+                for one in rows.reads(*household, key)
+            ]
+            reading = rows.reading_of(erased is not None, found)
+            writing = change(reading)
+            for one in rows.writes(*household, reading, writing):
+                if connection.execute(one.sql, one.values).rowcount == 0 and one.is_required:
+                    raise AlreadyExists("a subscription with this subscription_id exists; send another one, or none")
+            return writing
+
+        return await self._write(run)
+
+    async def subscription(self, tenant_id: str, subscription_id: str) -> Subscription | None:
+        def run(connection: sqlite3.Connection) -> Subscription | None:
+            row = connection.execute(rows.SUBSCRIPTION, (tenant_id, subscription_id)).fetchone()
+            return None if row is None else _with_deliveries(connection, tenant_id, row, subscription_id)
+
+        return await self._read(run)
+
+    async def subscriptions(self, household: Household, after: str, limit: int) -> Sequence[Subscription]:
+        def run(connection: sqlite3.Connection) -> Sequence[Subscription]:
+            found = connection.execute(rows.SUBSCRIPTIONS, (*household, after, limit)).fetchall()
+            return [_with_deliveries(connection, household.tenant_id, row) for row in found]
+
+        return await self._read(run)
+
+    async def offers(self, household: Household, after: str, limit: int) -> Sequence[Offer]:
+        def run(connection: sqlite3.Connection) -> Sequence[Offer]:
+            return list(map(rows.offer_of, connection.execute(rows.OFFERS, (*household, after, limit))))
+
+        return await self._read(run)
+
+    async def events(self, tenant_id: str, subscription_id: str, after: int, limit: int) -> Sequence[RecordedEvent]:
+        def run(connection: sqlite3.Connection) -> Sequence[RecordedEvent]:
+            found = connection.execute(rows.EVENTS, (tenant_id, subscription_id, after, limit))
+            return list(map(rows.event_of, found))
+
+        return await self._read(run)
+
+
+def remove(connection: sqlite3.Connection, household: Household, created_until: int = rows.EVER) -> int:
+    """Erases offers and subscriptions of a household, within a transaction; the number of rows."""
+    return sum(connection.execute(one.sql, one.values).rowcount for one in rows.removals(household, created_until))
+
+
+def households(connection: sqlite3.Connection) -> list[Household]:
+    """Households with offers or subscriptions, of all tenants."""
+    return [Household(*row) for row in connection.execute(rows.HOUSEHOLDS)]
+
+
+def _with_deliveries(
+    connection: sqlite3.Connection, tenant_id: str, row: Any, subscription_id: str = ""
+) -> Subscription:
+    found = subscription_id or rows.subscription_of(row[0], ()).subscription_id
+    return rows.subscription_of(row[0], connection.execute(rows.DELIVERIES, (tenant_id, found)).fetchall())

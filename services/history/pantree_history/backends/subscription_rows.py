@@ -1,0 +1,150 @@
+"""Statements and rows of subscriptions, for both databases. `?` is a parameter; PostgreSQL's client takes `%s`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, get_args
+
+from pydantic import TypeAdapter
+
+from pantree_history.core.store import Household
+from pantree_history.core.subscriptions.model import Delivery, Event, Offer, RecordedEvent, Subscription
+from pantree_history.core.subscriptions.store import Key, Reading, Request, Writing
+
+_SUBSCRIPTION, _DELIVERY, _OFFER = TypeAdapter(Subscription), TypeAdapter(Delivery), TypeAdapter(Offer)
+_EVENTS: Mapping[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
+
+REQUEST = (
+    "SELECT request_id, digest, created_at, subject_id, event_count, version, error_reason, error_message "
+    "FROM subscription_request WHERE tenant_id = ? AND household_id = ? AND request_id = ?"
+)
+SUBSCRIPTION = "SELECT content FROM subscription WHERE tenant_id = ? AND subscription_id = ?"
+SUBSCRIPTIONS = (
+    "SELECT content FROM subscription WHERE tenant_id = ? AND household_id = ? AND subscription_id > ? "
+    "ORDER BY subscription_id LIMIT ?"
+)
+DELIVERIES = "SELECT content FROM subscription_delivery WHERE tenant_id = ? AND subscription_id = ? ORDER BY sequence"
+OFFER = "SELECT content FROM subscription_offer WHERE tenant_id = ? AND offer_id = ?"
+OFFERS = (
+    "SELECT content FROM subscription_offer WHERE tenant_id = ? AND household_id = ? AND offer_id > ? "
+    "ORDER BY offer_id LIMIT ?"
+)
+EVENTS = (
+    "SELECT number, occurred_at, actor, name, content FROM subscription_event "
+    "WHERE tenant_id = ? AND subscription_id = ? AND number > ? ORDER BY number LIMIT ?"
+)
+HOUSEHOLDS = (
+    "SELECT DISTINCT tenant_id, household_id FROM subscription "
+    "UNION SELECT DISTINCT tenant_id, household_id FROM subscription_offer "
+    "UNION SELECT DISTINCT tenant_id, household_id FROM subscription_request"
+)
+_PUT_SUBSCRIPTION = (
+    "INSERT INTO subscription (tenant_id, subscription_id, household_id, version, created_at, content) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, subscription_id) "
+    "DO UPDATE SET version = excluded.version, content = excluded.content WHERE subscription.version = ?"
+)
+_PUT_DELIVERY = (
+    "INSERT INTO subscription_delivery (tenant_id, subscription_id, sequence, content) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (tenant_id, subscription_id, sequence) DO UPDATE SET content = excluded.content"
+)
+_PUT_EVENT = (
+    "INSERT INTO subscription_event (tenant_id, subscription_id, number, occurred_at, actor, name, content) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_PUT_OFFER = (
+    "INSERT INTO subscription_offer (tenant_id, offer_id, household_id, created_at, content) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT (tenant_id, offer_id) DO UPDATE SET content = excluded.content"
+)
+_PUT_REQUEST = (
+    "INSERT INTO subscription_request (tenant_id, household_id, request_id, digest, created_at, subject_id, "
+    "event_count, version, error_reason, error_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_OF_HOUSEHOLD = "tenant_id = ? AND household_id = ? AND created_at <= ?"
+_OF_SUBSCRIPTIONS = (
+    f"tenant_id = ? AND subscription_id IN (SELECT subscription_id FROM subscription WHERE {_OF_HOUSEHOLD})"
+)
+# The end of time, in microseconds.
+EVER = 2**62
+
+
+class Statement(NamedTuple):
+    """A statement to run; it must change a row if `is_required`."""
+
+    sql: str
+    values: tuple[Any, ...]
+    is_required: bool = False
+
+
+def writes(tenant_id: str, household_id: str, before: Reading, writing: Writing) -> Iterator[Statement]:
+    """What stores a change."""
+    if writing.offer is not None:
+        offer = writing.offer
+        yield Statement(
+            _PUT_OFFER, (tenant_id, offer.offer_id, household_id, offer.shown_at, _OFFER.dump_json(offer).decode())
+        )
+    if writing.subscription is not None and writing.events:
+        state = writing.subscription
+        known = 0 if before.subscription is None else before.subscription.version
+        content = _SUBSCRIPTION.dump_json(replace(state, deliveries={})).decode()
+        names = (tenant_id, state.subscription_id)
+        # Of another household, or changed since it was read: no row changes.
+        yield Statement(
+            _PUT_SUBSCRIPTION, (*names, household_id, state.version, state.created_at, content, known), is_required=True
+        )
+        for delivery in writing.deliveries:
+            yield Statement(_PUT_DELIVERY, (*names, delivery.sequence, _DELIVERY.dump_json(delivery).decode()))
+        for one in writing.events:
+            name = type(one.event).__name__
+            text = _EVENTS[name].dump_json(one.event).decode()
+            yield Statement(_PUT_EVENT, (*names, one.number, one.occurred_at, one.actor, name, text))
+    if writing.request is not None and writing.request != before.request:
+        yield Statement(_PUT_REQUEST, (tenant_id, household_id, *writing.request))
+
+
+def removals(household: Household, created_until: int = EVER) -> Iterator[Statement]:
+    """What erases the offers and subscriptions of a household that were created until an instant."""
+    values = (*household, created_until)
+    for table in ("subscription_event", "subscription_delivery"):
+        yield Statement(f"DELETE FROM {table} WHERE {_OF_SUBSCRIPTIONS}", (household.tenant_id, *values))
+    for table in ("subscription_offer", "subscription_request", "subscription"):
+        yield Statement(f"DELETE FROM {table} WHERE {_OF_HOUSEHOLD}", values)
+
+
+def reads(tenant_id: str, household_id: str, key: Key) -> Sequence[Statement | None]:
+    """What reads a request, a subscription, its deliveries and an offer; None for what is not wanted."""
+    return [
+        Statement(REQUEST, (tenant_id, household_id, key.request_id)) if key.request_id else None,
+        Statement(SUBSCRIPTION, (tenant_id, key.subscription_id)) if key.subscription_id else None,
+        Statement(DELIVERIES, (tenant_id, key.subscription_id)) if key.subscription_id else None,
+        Statement(OFFER, (tenant_id, key.offer_id)) if key.offer_id else None,
+    ]
+
+
+def reading_of(is_erased: bool, rows: Sequence[Sequence[Any]]) -> Reading:
+    """What a change reads, from the rows of `reads`."""
+    request, subscription, deliveries, offer = rows
+    return Reading(
+        is_erased,
+        Request(*request[0]) if request else None,
+        subscription_of(subscription[0][0], deliveries) if subscription else None,
+        offer_of(offer[0]) if offer else None,
+    )
+
+
+def subscription_of(content: str, deliveries: Sequence[Any]) -> Subscription:
+    """A subscription with its deliveries."""
+    found = [_DELIVERY.validate_json(text) for (text,) in deliveries]
+    return replace(_SUBSCRIPTION.validate_json(content), deliveries={one.sequence: one for one in found})
+
+
+def offer_of(row: Sequence[Any]) -> Offer:
+    """An offer."""
+    return _OFFER.validate_json(row[0])
+
+
+def event_of(row: Sequence[Any]) -> RecordedEvent:
+    """An event."""
+    number, occurred_at, actor, name, content = row
+    return RecordedEvent(number, occurred_at, actor, _EVENTS[name].validate_json(content))
+
+
+Change = Callable[[Reading], Writing]

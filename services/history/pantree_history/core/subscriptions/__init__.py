@@ -1,0 +1,1 @@
+"""Subscriptions of households: their states, the commands that change them, and the events that record the changes."""

@@ -1,0 +1,222 @@
+"""What an event makes of a subscription."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pantree_history.core.subscriptions.model import (
+    Cancellation,
+    CancellationScheduled,
+    Cancelled,
+    Created,
+    Delivery,
+    DeliveryDelivered,
+    DeliveryFailed,
+    DeliveryLocked,
+    DeliveryMoved,
+    DeliveryOutOfStock,
+    DeliveryRestored,
+    DeliveryReturned,
+    DeliverySent,
+    DeliverySkipped,
+    DeliveryStatus,
+    DeliverySubstituted,
+    Event,
+    Expired,
+    IntervalChanged,
+    ItemChanged,
+    Paused,
+    QuantityChanged,
+    Reactivated,
+    Resumed,
+    Status,
+    Subscription,
+)
+from pantree_history.core.subscriptions.schedule import Segment
+
+PAUSED = "paused"
+"""Reason of deliveries that are skipped because of a pause."""
+
+
+def begin(subscription_id: str, household_id: str, event: Created, now: int) -> Subscription:
+    """The subscription that an event begins."""
+    terms = event.terms
+    return Subscription(
+        subscription_id=subscription_id,
+        household_id=household_id,
+        terms=terms,
+        item=terms.item,
+        quantity=terms.quantity,
+        segments=(Segment(1, terms.anchor_day, terms.interval),),
+        created_at=now,
+        changed_at=now,
+        expires_on=terms.expires_on,
+    )
+
+
+def evolve(state: Subscription, event: Event) -> Subscription:
+    """The subscription after an event."""
+    return replace(_EVOLUTIONS[type(event)](state, event), version=state.version + 1)
+
+
+def evolve_all(state: Subscription, events: Iterable[Event]) -> Subscription:
+    """The subscription after some events."""
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def _with(state: Subscription, sequence: int, **changes: Any) -> Subscription:
+    changed = replace(state.delivery(sequence), **changes)
+    return replace(state, deliveries={**state.deliveries, sequence: changed})
+
+
+def _skipped(state: Subscription, event: DeliverySkipped) -> Subscription:
+    return _with(state, event.sequence, status=DeliveryStatus.SKIPPED, reason=event.reason)
+
+
+def _restored(state: Subscription, event: DeliveryRestored) -> Subscription:
+    return _with(state, event.sequence, status=DeliveryStatus.PLANNED, moved_to=None, reason="")
+
+
+def _moved(state: Subscription, event: DeliveryMoved) -> Subscription:
+    return _with(state, event.sequence, status=DeliveryStatus.PLANNED, moved_to=event.day, reason="")
+
+
+def _paused(state: Subscription, event: Paused) -> Subscription:
+    return replace(state, status=Status.PAUSED, paused_on=event.on, pause_until=event.until)
+
+
+def _resumed(state: Subscription, event: Resumed) -> Subscription:
+    for sequence in event.skipped:
+        state = _with(state, sequence, status=DeliveryStatus.SKIPPED, reason=PAUSED)
+    return replace(state, status=Status.ACTIVE, paused_on=None, pause_until=None)
+
+
+def _reactivated(state: Subscription, event: Reactivated) -> Subscription:
+    kept = replace(state, cancel_on=None, cancellation=None)
+    if event.segment is None:
+        return kept
+    first = event.segment.first_sequence
+    # Nothing of what was planned before the end applies to the deliveries that begin again.
+    fresh = {one: Delivery(one) for one in state.deliveries if one >= first}
+    return replace(
+        kept,
+        status=Status.ACTIVE,
+        expires_on=None,
+        paused_on=None,
+        pause_until=None,
+        segments=(*_before(state, first), event.segment),
+        deliveries={**state.deliveries, **fresh},
+    )
+
+
+def _interval_changed(state: Subscription, event: IntervalChanged) -> Subscription:
+    return replace(state, segments=(*_before(state, event.segment.first_sequence), event.segment))
+
+
+def _before(state: Subscription, sequence: int) -> tuple[Segment, ...]:
+    return tuple(one for one in state.segments if one.first_sequence < sequence)
+
+
+def _quantity_changed(state: Subscription, event: QuantityChanged) -> Subscription:
+    return replace(state, quantity=event.quantity)
+
+
+def _item_changed(state: Subscription, event: ItemChanged) -> Subscription:
+    return replace(state, item=event.item)
+
+
+def _cancellation_scheduled(state: Subscription, event: CancellationScheduled) -> Subscription:
+    return replace(state, cancel_on=event.on, cancellation=event.cancellation)
+
+
+def _cancelled(state: Subscription, event: Cancelled) -> Subscription:
+    return replace(
+        state,
+        status=Status.CANCELLED,
+        cancel_on=event.on,
+        cancellation=event.cancellation or Cancellation(),
+        paused_on=None,
+        pause_until=None,
+    )
+
+
+def _expired(state: Subscription, event: Expired) -> Subscription:
+    return replace(state, status=Status.EXPIRED, paused_on=None, pause_until=None)
+
+
+def _locked(state: Subscription, event: DeliveryLocked) -> Subscription:
+    moved_to = None if event.day == state.scheduled_day(event.sequence) else event.day
+    return _with(
+        state,
+        event.sequence,
+        status=DeliveryStatus.LOCKED,
+        moved_to=moved_to,
+        item=event.item,
+        quantity=event.quantity,
+        reason="",
+    )
+
+
+def _fixed(state: Subscription, sequence: int) -> dict[str, Any]:
+    """Item and quantity of a delivery, which no later change of the subscription may change."""
+    known = state.delivery(sequence)
+    return {"item": known.item or state.item, "quantity": known.quantity or state.quantity}
+
+
+def _sent(state: Subscription, event: DeliverySent) -> Subscription:
+    return _with(state, event.sequence, status=DeliveryStatus.SENT, reason="", **_fixed(state, event.sequence))
+
+
+def _delivered(state: Subscription, event: DeliveryDelivered) -> Subscription:
+    return _with(
+        state,
+        event.sequence,
+        status=DeliveryStatus.DELIVERED,
+        delivered_quantity=event.quantity,
+        reason="",
+        **_fixed(state, event.sequence),
+    )
+
+
+def _failed(state: Subscription, event: DeliveryFailed) -> Subscription:
+    return _with(
+        state, event.sequence, status=DeliveryStatus.FAILED, reason=event.reason, **_fixed(state, event.sequence)
+    )
+
+
+def _out_of_stock(state: Subscription, event: DeliveryOutOfStock) -> Subscription:
+    return _with(state, event.sequence, is_out_of_stock=True)
+
+
+def _substituted(state: Subscription, event: DeliverySubstituted) -> Subscription:
+    return _with(state, event.sequence, item=event.item)
+
+
+def _returned(state: Subscription, event: DeliveryReturned) -> Subscription:
+    returned = state.delivery(event.sequence).returned_quantity + event.quantity
+    return _with(state, event.sequence, returned_quantity=returned)
+
+
+_EVOLUTIONS: Mapping[type, Callable[[Subscription, Any], Subscription]] = {
+    DeliverySkipped: _skipped,
+    DeliveryRestored: _restored,
+    DeliveryMoved: _moved,
+    Paused: _paused,
+    Resumed: _resumed,
+    Reactivated: _reactivated,
+    IntervalChanged: _interval_changed,
+    QuantityChanged: _quantity_changed,
+    ItemChanged: _item_changed,
+    CancellationScheduled: _cancellation_scheduled,
+    Cancelled: _cancelled,
+    Expired: _expired,
+    DeliveryLocked: _locked,
+    DeliverySent: _sent,
+    DeliveryDelivered: _delivered,
+    DeliveryFailed: _failed,
+    DeliveryOutOfStock: _out_of_stock,
+    DeliverySubstituted: _substituted,
+    DeliveryReturned: _returned,
+}

@@ -1,0 +1,111 @@
+"""The port to the database that holds subscriptions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from pantree_history.core.store import HistoryStore, Household
+from pantree_history.core.subscriptions.model import Delivery, Offer, RecordedEvent, Subscription
+
+
+class Request(NamedTuple):
+    """A request with an id, and what became of it."""
+
+    request_id: str
+    digest: str
+    """Hash of its content."""
+    created_at: int
+    """Microseconds since 1970-01-01 in UTC."""
+    subject_id: str
+    """The subscription or offer that it created or changed."""
+    event_count: int
+    version: int
+    """Of the subscription, after it."""
+    error_reason: str = ""
+    """Why it failed; empty if it did not."""
+    error_message: str = ""
+
+
+class Key(NamedTuple):
+    """What a change reads; empty ids read nothing."""
+
+    subscription_id: str = ""
+    offer_id: str = ""
+    request_id: str = ""
+
+
+class Reading(NamedTuple):
+    """What is stored, at the start of a change."""
+
+    is_erased: bool
+    """Whether the household was erased and has not consented again."""
+    request: Request | None
+    subscription: Subscription | None
+    """It may be of another household."""
+    offer: Offer | None
+    """It may be of another household."""
+
+
+class Writing(NamedTuple):
+    """What a change stores."""
+
+    subscription: Subscription | None = None
+    deliveries: Sequence[Delivery] = ()
+    """Those that changed."""
+    events: Sequence[RecordedEvent] = ()
+    offer: Offer | None = None
+    request: Request | None = None
+
+
+class StoredEvents(NamedTuple):
+    """A subscription with its events."""
+
+    subscription: Subscription
+    events: Sequence[RecordedEvent]
+    """Ordered by number."""
+
+
+class SubscriptionStore(Protocol):
+    """Stores subscriptions by household. Each call is one transaction: it happens as a whole or not at all.
+
+    All calls may raise `ComponentUnavailable`: the database does not answer, is full or is read-only.
+    """
+
+    async def change(
+        self, household: Household, digest: bytes, key: Key, change: Callable[[Reading], Writing]
+    ) -> Writing:
+        """Reads, decides and stores; changes of a household happen one after the other.
+
+        Args:
+            household: the household.
+            digest: its keyed hash in the ledger of erasures.
+            key: what is read.
+            change: what is stored; it may be called again, so it has no effects.
+
+        Raises:
+            AlreadyExists: another household took the id of a new subscription at the same time.
+        """
+
+    async def subscription(self, tenant_id: str, subscription_id: str) -> Subscription | None:
+        """A subscription; None if there is none."""
+
+    async def subscriptions(self, household: Household, after: str, limit: int) -> Sequence[Subscription]:
+        """Subscriptions of a household whose id is greater than `after`, ordered by id in code points."""
+
+    async def offers(self, household: Household, after: str, limit: int) -> Sequence[Offer]:
+        """Offers to a household whose id is greater than `after`, ordered by id in code points."""
+
+    async def events(self, tenant_id: str, subscription_id: str, after: int, limit: int) -> Sequence[RecordedEvent]:
+        """Events of a subscription whose number is greater than `after`, ordered by number."""
+
+
+class CombinedStore(HistoryStore, Protocol):
+    """Stores purchases and subscriptions in one database."""
+
+    @property
+    def subscriptions(self) -> SubscriptionStore:
+        """Where subscriptions are stored."""
+
+
+def changed_deliveries(before: Mapping[int, Delivery], after: Mapping[int, Delivery]) -> Sequence[Delivery]:
+    """Deliveries that are new or different."""
+    return [delivery for sequence, delivery in after.items() if before.get(sequence) != delivery]

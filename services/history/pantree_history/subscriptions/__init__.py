@@ -1,0 +1,1 @@
+"""The subscription service, which this part serves next to the history service."""

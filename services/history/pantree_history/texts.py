@@ -1,0 +1,59 @@
+"""Times and page tokens in the form in which callers see them."""
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+
+from pantree_history.core.lines import MICROSECONDS
+from pantree_runtime.errors import FieldViolation, InvalidInput
+
+
+def time_text(instant: int) -> str:
+    """ISO 8601 in UTC of microseconds since 1970-01-01."""
+    seconds, micros = divmod(instant, MICROSECONDS)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def page_token(*values: object) -> str:
+    """Token of the page after some values."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+
+
+def read_page_token(
+    token: str,
+    kinds: tuple[type, ...],
+    field: str = "page_token",
+    expected: str = "next_page_token of the previous page",
+) -> tuple[object, ...]:
+    """Values of a token.
+
+    Raises:
+        InvalidInput: it is not one of ours.
+    """
+    try:
+        values = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (binascii.Error, ValueError):
+        values = None
+    if not isinstance(values, list) or [type(value) for value in values] != list(kinds):
+        raise InvalidInput([FieldViolation(field, f"must be {expected}, or empty")])
+    return tuple(values)
+
+
+def text_after(token: str) -> str:
+    """Id after which a page begins; empty for the first page.
+
+    Raises:
+        InvalidInput: the token is not one of ours.
+    """
+    return str(read_page_token(token, (str,))[0]) if token else ""
+
+
+def number_after(token: str) -> int:
+    """Number after which a page begins; 0 for the first page.
+
+    Raises:
+        InvalidInput: the token is not one of ours.
+    """
+    return int(str(read_page_token(token, (int,))[0])) if token else 0

@@ -1,0 +1,88 @@
+"""Subscriptions through the gateway, by the REST API: ids of requests, versions, problems, export and erasure."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from pantree_gateway.server import start as start_gateway
+from pantree_gateway.settings import GatewaySettings
+from pantree_history.__main__ import build as build_history
+from pantree_history.settings import HistorySettings
+from pantree_pipeline.__main__ import build as build_pipeline
+from pantree_pipeline.settings import PipelineSettings
+from pantree_runtime.server import running
+
+MONTHLY = {"unit": "INTERVAL_UNIT_MONTH", "count": 1}
+
+
+@contextlib.asynccontextmanager
+async def mesh() -> AsyncIterator[str]:
+    """URL of a gateway in front of pipeline and history; the parts that recommend are not running."""
+    async with contextlib.AsyncExitStack() as stack:
+        spec = await build_history(HistorySettings(store_url="sqlite://:memory:"))
+        history = (await stack.enter_async_context(running(spec))).address
+        nowhere = dict.fromkeys(("simulation_address", "frequency_address", "recommendation_address"), "127.0.0.1:1")
+        addresses = {**nowhere, "history_address": history, "vector_address": "", "enrichment_address": ""}
+        pipeline = await build_pipeline(PipelineSettings(port=0).model_copy(update=addresses))
+        address = (await stack.enter_async_context(running(pipeline))).address
+        settings = GatewaySettings(port=0).model_copy(update={"pipeline_address": address, "history_address": history})
+        gateway = await start_gateway(settings)
+        stack.push_async_callback(gateway.stop, 0)
+        yield f"http://{gateway.address}"
+
+
+async def test_subscription_from_an_offer_to_its_erasure() -> None:
+    async with mesh() as url, httpx.AsyncClient(base_url=url, timeout=30) as rest:
+        customer = "/api/v1/customers/4711"
+        milk = {"name": "Milk", "item_id": "m-1"}
+        offer = await rest.post(f"{customer}/offers", json={"item": milk, "quantity": 2, "interval": MONTHLY})
+        offer_id = offer.json()["offer"]["offer_id"]
+        first_day = (datetime.now(UTC) + timedelta(days=10)).date().isoformat()
+        body = {"offer_id": offer_id, "subscription_id": "s-1", "anchor_date": first_day, "consent": "I agree."}
+        created = await rest.post(f"{customer}/subscriptions", json=body, headers={"Idempotency-Key": '"one"'})
+        subscription = created.json()["subscription"]
+        assert (subscription["status"], subscription["quantity"]) == ("SUBSCRIPTION_STATUS_ACTIVE", 2)
+        again = await rest.post(f"{customer}/subscriptions", json=body, headers={"Idempotency-Key": "one"})
+        assert again.json() == created.json()
+        other = {**body, "consent": "No."}
+        reused = await rest.post(f"{customer}/subscriptions", json=other, headers={"Idempotency-Key": "one"})
+        assert (reused.status_code, reused.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+        lever = f"{customer}/subscriptions/s-1:change"
+        skip = {"skip": {"reason": "too_much"}, "actor": "customer"}
+        headers = {"If-Match": f'"{subscription["etag"]}"', "Idempotency-Key": "two"}
+        skipped = (await rest.post(lever, json=skip, headers=headers)).json()
+        assert [one["type"] for one in skipped["events"]] == ["com.pantree.delivery.skipped"]
+        assert (await rest.post(lever, json=skip, headers=headers)).json() == skipped
+        stale = await rest.post(lever, json={"pause": {}}, headers={"If-Match": headers["If-Match"]})
+        assert (stale.status_code, stale.json()["code"]) == (412, "ETAG_MISMATCH")
+        wrong = await rest.post(lever, json={"resume": {}}, headers={"If-Match": "*"})
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "INVALID_STATE")
+        for missing in ({}, {"pause": {}, "resume": {}}, {"etag": "x", "pause": {}}):
+            answer = await rest.post(lever, json=missing, headers={"If-Match": "y"})
+            assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_INPUT"), missing
+        cancelled = await rest.post(lever, json={"cancel": {"cancellation": {"reason": "too_much", "comment": "Bye."}}})
+        assert cancelled.json()["subscription"]["cancellation"]["comment"] == "Bye."
+
+        listed = (await rest.get(f"{customer}/subscriptions")).json()["subscriptions"]
+        assert [one["subscription_id"] for one in listed] == ["s-1"]
+        events = (await rest.get(f"{customer}/subscriptions/s-1/events", params={"page_size": 2})).json()
+        rest_of_events = {"page_token": events["next_page_token"]}
+        more = (await rest.get(f"{customer}/subscriptions/s-1/events", params=rest_of_events)).json()
+        assert [one["number"] for one in events["events"] + more["events"]] == [1, 2, 3]
+        deliveries = (await rest.get(f"{customer}/subscriptions/s-1/deliveries")).json()["deliveries"]
+        assert [(one["sequence"], one["status"]) for one in deliveries] == [(1, "DELIVERY_STATUS_SKIPPED")]
+        exported = (await rest.get(f"{customer}/export")).text
+        assert "I agree." in exported
+        assert "Bye." in exported
+        strange = await rest.get("/api/v1/customers/4712/subscriptions/s-1")
+        assert strange.status_code == 404
+        assert (await rest.delete(customer)).status_code == 200
+        assert (await rest.get(f"{customer}/subscriptions")).json()["subscriptions"] == []
+        assert (await rest.get(f"{customer}/export")).status_code == 404
+        refused = await rest.post(
+            f"{customer}/subscriptions", json={**body, "offer_id": "", "item": milk, "interval": MONTHLY}
+        )
+        assert refused.json()["code"] == "CUSTOMER_ERASED"
