@@ -70,7 +70,9 @@ class Reference:
         self.rows: list[Row] = []
         self.write(0, anchor)
         self.status = "active"
-        self.paused_on = self.until = self.cancel_on = None
+        self.paused_on: Any = None
+        self.until: Any = None
+        self.cancel_on: Any = None
         self.quantity = 1
 
     def write(self, first: int, base: int) -> None:
@@ -99,7 +101,7 @@ class Reference:
     def in_pause(self, row: Row) -> bool:
         if self.status != "paused":
             return False
-        return row.day - self.cut_off > self.paused_on and (self.until is None or row.day < self.until)  # type: ignore[operator]
+        return row.day - self.cut_off > self.paused_on and (self.until is None or row.day < self.until)
 
     def ended(self, row: Row) -> bool:
         return self.cancel_on is not None and row.day >= self.cancel_on
@@ -121,7 +123,7 @@ class Reference:
     def new_day(self, today: int) -> None:
         if self.status == "paused" and self.until == today:
             self.end_pause(today - 1)
-        if self.status in ("active", "paused") and self.cancel_on is not None and self.cancel_on <= today:  # type: ignore[unreachable]
+        if self.status in ("active", "paused") and self.cancel_on is not None and self.cancel_on <= today:
             self.status, self.paused_on, self.until = "cancelled", None, None
 
     def coming(self, today: int) -> set[tuple[int, int, str]]:
@@ -239,7 +241,7 @@ class Levers(RuleBasedStateMachine):
         self.send(Pause(until), is_possible=self.is_running)
         if self.is_running:
             if self.reference.status == "active":
-                self.reference.paused_on = self.today  # type: ignore[assignment]
+                self.reference.paused_on = self.today
             self.reference.status, self.reference.until = "paused", until
 
     @rule()
@@ -296,7 +298,7 @@ class Levers(RuleBasedStateMachine):
         self.send(Reactivate(next_day), is_possible=True)
         made = [at for at, row in enumerate(rows) if row.locked]
         start = max([*made, reference.first - 1]) + 1
-        first = next(at for at in range(start, len(rows)) if rows[at].base >= reference.cancel_on)  # type: ignore[operator]
+        first = next(at for at in range(start, len(rows)) if rows[at].base >= reference.cancel_on)
         base = next_day
         if base is None:
             base = next(row.base for row in rows[first:] if row.base - reference.cut_off > self.today)

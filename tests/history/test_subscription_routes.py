@@ -60,7 +60,8 @@ async def test_subscription_from_an_offer_to_its_erasure() -> None:
         assert (stale.status_code, stale.json()["code"]) == (412, "ETAG_MISMATCH")
         wrong = await rest.post(lever, json={"resume": {}}, headers={"If-Match": "*"})
         assert (wrong.status_code, wrong.json()["code"]) == (400, "INVALID_STATE")
-        for missing in ({}, {"pause": {}, "resume": {}}, {"etag": "x", "pause": {}}):
+        wrong_bodies: list[dict[str, object]] = [{}, {"pause": {}, "resume": {}}, {"etag": "x", "pause": {}}]
+        for missing in wrong_bodies:
             answer = await rest.post(lever, json=missing, headers={"If-Match": "y"})
             assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_INPUT"), missing
         cancelled = await rest.post(lever, json={"cancel": {"cancellation": {"reason": "too_much", "comment": "Bye."}}})
