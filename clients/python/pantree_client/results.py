@@ -342,7 +342,7 @@ class WhatIfTotals:
     early_delivery_count: int
     """Deliveries that came while units of earlier ones were on hand."""
     need_count: int
-    """Real purchases of items of the plan: one for each item and day."""
+    """Real purchases of items of the plan, one for each item and day."""
     stockout_count: int
     """Real purchases for which the units on hand were too few."""
     delivered_units: float
