@@ -49,6 +49,7 @@ async def test_response_includes_fields_without_a_value(client: httpx.AsyncClien
         "near_misses": [],
         "forecasts": [],
         "binding_constraints": [],
+        "plain_names": [],
     }
     assert answer["warnings"] == []
 
