@@ -58,6 +58,10 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     customer = "/api/v1/customers/{customer_id}"
     of_customers = ("recommendations", "next-basket", "purchases", "purchases:correct", "export")
     stored = {customer, *(f"{customer}/{name}" for name in of_customers)}
+    subscriptions = f"{customer}/subscriptions"
+    one = f"{subscriptions}/{{subscription_id}}"
+    stored |= {f"{customer}/offers", subscriptions, one, f"{one}:change", f"{one}:record"}
+    stored |= {f"{one}/deliveries", f"{one}/events"}
     system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files")
     names = ("process", "plan", "what-if", "next-basket", *system)
     original = {f"/api/v1/{name}" for name in names}

@@ -113,7 +113,7 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
 
 
 def _parts(households: Sequence[messages.HouseholdHistory]) -> Iterator[Sequence[messages.HouseholdHistory]]:
-    """Households in order, in parts of few items each; a household is never divided."""
+    """Households in order, in parts of few items each, at least one part; a household is never divided."""
     start = size = 0
     for position, household in enumerate(households):
         own_size = len(household.purchases.item_names)
@@ -121,5 +121,4 @@ def _parts(households: Sequence[messages.HouseholdHistory]) -> Iterator[Sequence
             yield households[start:position]
             start, size = position, 0
         size += own_size
-    if start < len(households):
-        yield households[start:]
+    yield households[start:]
