@@ -1,8 +1,16 @@
 /** The gateway that served this page. */
 import { signal } from "@preact/signals";
-import { PantreeClient, UnauthenticatedError, type ProcessResult } from "pantree-client";
+import {
+  PantreeClient,
+  UnauthenticatedError,
+  type CallOptions,
+  type ProcessResult,
+  type PurchaseColumnsInput,
+  type WhatIfEvent,
+} from "pantree-client";
 import { go, route } from "./router.js";
 import { constraintsOf, type Wishes } from "./state/plan.js";
+import { replayConstraints } from "./state/whatif.js";
 
 const KEY = "pantree-key";
 
@@ -93,15 +101,22 @@ export interface Source {
   report: FileReport | null;
 }
 
+interface Purchases {
+  history_columns?: PurchaseColumnsInput;
+  currency_code?: string;
+  stored_history?: boolean;
+}
+
+function purchasesOf({ report }: Source): Purchases {
+  if (!report) return { stored_history: true };
+  return { history_columns: report.history_columns, ...(report.currency_code && { currency_code: report.currency_code }) };
+}
+
 export async function processHousehold(source: Source, wishes: Wishes, signal: AbortSignal): Promise<ProcessResult> {
-  const { customerId, report } = source;
-  const purchases = report
-    ? { history_columns: report.history_columns, ...(report.currency_code && { currency_code: report.currency_code }) }
-    : { stored_history: true };
   return client().process(
     {
-      customer_id: customerId,
-      ...purchases,
+      customer_id: source.customerId,
+      ...purchasesOf(source),
       stockout_tolerance_ratio: wishes.tolerance,
       constraints: constraintsOf(wishes),
       max_recommendations: 100,
@@ -110,5 +125,20 @@ export async function processHousehold(source: Source, wishes: Wishes, signal: A
     },
     // A large history on a mesh that has just started.
     { signal, timeoutSeconds: 120 },
+  );
+}
+
+/** The last weeks of a household with a plan from before them. */
+export function replayHousehold(source: Source, wishes: Wishes, weeks: number, options: CallOptions): AsyncIterable<WhatIfEvent> {
+  return client().streamWhatIf(
+    {
+      customer_id: source.customerId,
+      ...purchasesOf(source),
+      week_count: weeks,
+      stockout_tolerance_ratio: wishes.tolerance,
+      constraints: replayConstraints(wishes),
+      max_recommendations: 100,
+    },
+    options,
   );
 }

@@ -9,6 +9,7 @@ import { Household } from "./views/Household.js";
 import { Key } from "./views/Key.js";
 import { System } from "./views/System.js";
 import { Try } from "./views/Try.js";
+import { WhatIf } from "./views/WhatIf.js";
 import "./style/tokens.css";
 import "./style/base.css";
 import "./style/print.css";
@@ -21,6 +22,7 @@ const theme = signal(localStorage.getItem(THEME) ?? "");
 const VIEWS: Readonly<Record<string, { view: () => preact.JSX.Element; name: string; isHidden?: boolean }>> = {
   "/try": { view: Try, name: texts.nav.try },
   "/household": { view: Household, name: texts.nav.household },
+  "/what-if": { view: WhatIf, name: texts.nav.whatIf },
   "/system": { view: System, name: texts.nav.system },
   "/key": { view: Key, name: texts.nav.key, isHidden: true },
 };

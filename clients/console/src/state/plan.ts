@@ -83,7 +83,7 @@ export interface Wishes {
 }
 
 export function constraintsOf({ budget, boxes, weekday }: Wishes): PlanConstraintsInput {
-  const amount = Number(budget.replace(",", "."));
+  const amount = amountOf(budget);
   const count = Number(boxes);
   return {
     ...(budget.trim() && amount >= 0 && { budget_per_month: amount }),
@@ -91,3 +91,6 @@ export function constraintsOf({ budget, boxes, weekday }: Wishes): PlanConstrain
     ...(weekday && { delivery_weekdays: [Number(weekday)] }),
   };
 }
+
+/** A typed amount, with a point or a comma; NaN if it is none. */
+export const amountOf = (text: string): number => Number(text.trim().replace(",", "."));

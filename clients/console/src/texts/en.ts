@@ -129,6 +129,79 @@ export const en = {
     empty: "The file is empty.",
   },
 
+  whatIf: {
+    title: "What would a plan have done?",
+    intro:
+      "Take a household of some weeks ago, make its plan, and play the weeks that really followed: what comes, what is at home, what runs out, and what it costs.",
+    weeks: "Weeks to play",
+    played: "Weeks played",
+    weekCount: (n: number) => count(n, "week", "weeks"),
+    play: "Play the weeks",
+    stop: "Stop",
+    badBudget: "Give an amount of 0 or more, or leave it empty.",
+    planning: "Making the plan …",
+    running: (week: number, of: number) => `Week ${week} of ${of}`,
+    lost: "The connection was lost. Trying again …",
+    stopped: "Stopped. Nothing more arrives.",
+    done: (weeks: number) => `${count(weeks, "week", "weeks")} played.`,
+    outcome: "With the plan",
+    outcomeOf: (day: string) => `With the plan of ${day}`,
+    nothing: "Nothing was worth a subscription on that day.",
+    nothingWhy: "Fewer weeks leave more purchases to learn from. Other wishes may help, too.",
+    soFar: "So far:",
+    saved: (amount: string, weeks: number) => `The plan would have saved ${amount} in ${count(weeks, "week", "weeks")}.`,
+    cost: (amount: string, weeks: number) => `The plan would have cost ${amount} more in ${count(weeks, "week", "weeks")}.`,
+    same: (weeks: number) => `The plan would have cost about the same in ${count(weeks, "week", "weeks")}.`,
+    noPrices: "The purchases have no prices, so there is no money to compare.",
+    brought: (boxes: number, deliveries: number) =>
+      `It would have brought ${count(boxes, "box", "boxes")} with ${count(deliveries, "delivery", "deliveries")} of items.`,
+    early: (n: number, of: number) =>
+      of === 0 ? "" : n === 0 ? "None came early." : n === of ? "All of them came early." : `${count(n, "delivery", "deliveries")} came early, with some still at home.`,
+    ranOut: (n: number, of: number) =>
+      of === 0
+        ? "None of these items was needed."
+        : n === 0
+          ? `Nothing ran out: all of ${count(of, "need", "needs")} were met from home.`
+          : `${n} of ${count(of, "need", "needs")} ran out and had to be met in the shop.`,
+    paid: (paid: string, plan: string) => `You really paid ${paid} for these items; with the plan, it would have been ${plan}.`,
+    stillAtHome: (amount: string) => `Of that, ${amount} is for what is still at home at the end, which the saving leaves out.`,
+    promised: (amount: string) => `For these deliveries, the plan promised to save ${amount}.`,
+    meanings: [
+      ["Need", "a day on which you really bought the item. With the plan, delivered units are used first."],
+      ["Early", "came while units of earlier deliveries were still at home."],
+      ["Ran out", "less was at home than you needed. The rest is bought in the shop, at the price you really paid."],
+      ["At home", "delivered units that were not used yet. What you had before the plan lasts until your next purchase."],
+      ["Saved", "what you really paid, less the deliveries and what was still bought in the shop."],
+      ["The plan stays", "it is not changed, skipped or canceled in these weeks."],
+    ] as readonly (readonly [string, string])[],
+    atHome: "At home, day by day",
+    itemAtHome: (item: string) => `${item}, at home by day`,
+    cameEarly: "Came early",
+    hasRunOut: "Ran out",
+    byWeek: "Week by week",
+    week: (n: number) => `Week ${n}`,
+    weekFrom: "Week",
+    deliveries: "Deliveries",
+    needs: "Needs",
+    really: "Really paid",
+    withPlan: "With the plan",
+    savedShort: "Saved",
+    earlyShort: "early",
+    ranOutShort: "ran out",
+    ofWhich: (n: number, some: number, what: string) => (some > 0 ? `${n}, ${some} ${what}` : String(n)),
+    total: "In all",
+    noWeek: "No week yet.",
+    paidSentence: (weeks: number, paid: string, plan: string) =>
+      `${count(weeks, "week", "weeks")}: ${paid} really paid for the items of the plan, ${plan} with the plan.`,
+    misses: "Where it was off",
+    noneEarly: "Nothing came early.",
+    noneRanOut: "Nothing ran out.",
+    earlyText: (units: number, atHome: string, needed: string) =>
+      `${count(units, "unit", "units")} with ${atHome} still at home; ${needed ? `needed on ${needed}` : "not needed until the end"}`,
+    ranOutText: (needed: string, atHome: string, cost: string) =>
+      `${needed} needed, ${atHome} at home${cost ? `; the rest bought for ${cost}` : "; the rest bought in the shop"}`,
+  },
+
   money: {
     title: "A year of these items",
     today: "At what you pay now",
@@ -218,6 +291,23 @@ export const en = {
       today: "today",
       day: "Day",
       what: "What",
+    },
+    stock: {
+      sentence: (deliveries: number, early: number, needs: number, ranOut: number) =>
+        `${count(deliveries, "delivery", "deliveries")}${early > 0 ? `, ${early} early` : ""}; ` +
+        `${count(needs, "need", "needs")}${needs > 0 ? `, ${ranOut === 0 ? "none" : ranOut} ran out` : ""}.`,
+      none: "No week yet.",
+      day: "Day",
+      atHome: "At home",
+      delivered: "Delivered",
+      needed: "Needed",
+      bought: "Bought in the shop",
+      early: "early",
+      units: (n: number) => `${count(n, "unit", "units")} at home`,
+      came: (n: number) => `${n} delivered`,
+      cameEarly: (n: number) => `${n} delivered early`,
+      used: (n: number) => `${n} used`,
+      ranOut: (needed: number, bought: number) => `${needed} needed, ${bought} bought because it ran out`,
     },
     curve: {
       sentence: (item: string, percent: string, day: string) => `${percent} sure that ${item} is bought again by ${day}.`,
