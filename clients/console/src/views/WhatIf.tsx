@@ -73,7 +73,6 @@ async function play(household: Source): Promise<void> {
   played = household;
   faults.value = new Map();
   if (isBudgetUnreadable(wishes.value)) {
-    act({ type: "connect" });
     act({ type: "stop" });
     showFaults(new Map([["budget", words.badBudget]]));
     return;
