@@ -17,6 +17,7 @@ EXPECTED = [
     r"^\S.* (weekly|biweekly|every_3_weeks|monthly|every_6_weeks|bimonthly|quarterly) [\d.]+$",
     r"^[A-Z][a-z]+ \d{4} 100\.0$",
     r"^weekly\n.*price .*$",
+    r"^2026-12-05 skipped\n2026-12-19 planned$",
     r"^7\.0 days between purchases$",
     r"^\['Bananas', 'Milk'\]\nStarted\nMonthlyUpdate\nfrequency$",
 ]

@@ -1,6 +1,7 @@
 """The async client."""
 
 import ssl
+import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import date
@@ -11,6 +12,7 @@ from typing import Self
 from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.simulation.v1.simulation_service_pb2 import ListArchetypesRequest, ListCatalogItemsRequest
+from pantree.subscription.v1 import subscription_service_pb2 as subscription_messages
 from pantree_client.customers import (
     CorrectedPurchases,
     Erasure,
@@ -44,6 +46,24 @@ from pantree_client.results import (
     to_what_if,
     to_what_if_event,
 )
+from pantree_client.subscriptions import (
+    CustomerSubscription,
+    DeliveryReport,
+    Lever,
+    Offer,
+    OfferRequest,
+    SubscriptionChange,
+    SubscriptionDelivery,
+    SubscriptionEvent,
+    SubscriptionRequest,
+    to_change,
+    to_change_request,
+    to_delivery,
+    to_offer,
+    to_record_request,
+    to_subscription,
+    to_subscription_event,
+)
 from pantree_client.transports import Secret, Transport
 from pantree_client.transports.mesh import MeshTransport
 from pantree_runtime.identity import AUTHORITY, CERTIFICATE, KEY, Identity, load_identity
@@ -52,6 +72,8 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
 DEFAULT_HISTORY_ADDRESS = "127.0.0.1:50057"
 _PAGE_SIZE = 1000
+# Each has its next deliveries, and a message has at most 4 MiB.
+_SUBSCRIPTIONS_PAGE_SIZE = 100
 
 
 class PantreeClient:
@@ -317,6 +339,203 @@ class PantreeClient:
         request = messages.EraseCustomerRequest(customer_id=customer_id)
         return to_erasure(await self._opened.erase_customer(request, self._seconds(timeout_seconds)))
 
+    async def create_offer(
+        self, request: OfferRequest, *, request_id: str = "", actor: str = "", timeout_seconds: float | None = None
+    ) -> Offer:
+        """Stores a subscription that was shown to a customer.
+
+        Args:
+            request: the offer.
+            request_id: makes it safe to repeat the call later; a random one if empty, which makes only retries safe.
+            actor: who causes it, such as `customer` or `support:anna`.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            CustomerErased: when the customer was erased.
+            RequestIdReused: when the request_id was sent before with another request.
+            PantreeError: as in `process`.
+        """
+        message = request.message()
+        message.request_id, message.actor = request_id or _random_id(), actor
+        return to_offer((await self._opened.create_offer(message, self._seconds(timeout_seconds))).offer)
+
+    async def offers(self, customer_id: str, *, timeout_seconds: float | None = None) -> AsyncGenerator[Offer]:
+        """Yields the offers to a customer, ordered by offer_id. The timeout is per page.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.ListOffersRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
+        while True:
+            page = await self._opened.list_offers(request, self._seconds(timeout_seconds))
+            for offer in page.offers:
+                yield to_offer(offer)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def create_subscription(
+        self,
+        request: SubscriptionRequest,
+        *,
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> CustomerSubscription:
+        """Begins a subscription. Arguments as in `create_offer`.
+
+        Raises:
+            AlreadyExists: when there is a subscription with this subscription_id.
+            NotFound: when there is no such offer to the customer.
+            InvalidState: when the offer is accepted already.
+            CustomerErased: when the customer was erased.
+            RequestIdReused: when the request_id was sent before with another request.
+            PantreeError: as in `process`.
+        """
+        message = request.message()
+        message.request_id, message.actor = request_id or _random_id(), actor
+        answer = await self._opened.create_subscription(message, self._seconds(timeout_seconds))
+        return to_subscription(answer.subscription)
+
+    async def subscription(
+        self, customer_id: str, subscription_id: str, *, timeout_seconds: float | None = None
+    ) -> CustomerSubscription:
+        """Returns a subscription as it is today.
+
+        Raises:
+            NotFound: when the customer has no such subscription.
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.GetSubscriptionRequest(customer_id=customer_id, subscription_id=subscription_id)
+        answer = await self._opened.get_subscription(request, self._seconds(timeout_seconds))
+        return to_subscription(answer.subscription)
+
+    async def subscriptions(
+        self, customer_id: str, *, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[CustomerSubscription]:
+        """Yields the subscriptions of a customer, ended ones included. The timeout is per page.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.ListSubscriptionsRequest(
+            customer_id=customer_id, page_size=_SUBSCRIPTIONS_PAGE_SIZE
+        )
+        while True:
+            page = await self._opened.list_subscriptions(request, self._seconds(timeout_seconds))
+            for one in page.subscriptions:
+                yield to_subscription(one)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def change_subscription(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        lever: Lever,
+        *,
+        etag: str = "",
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> SubscriptionChange:
+        """Uses one of the levers, such as `Skip()` or `Pause(until=date(2026, 8, 1))`.
+
+        Args:
+            customer_id: the customer.
+            subscription_id: the subscription.
+            lever: what changes.
+            etag: that of the subscription as the caller knows it; empty to change it in any case.
+            request_id: as in `create_offer`.
+            actor: as in `create_offer`.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            NotFound: when the customer has no such subscription.
+            InvalidState: when it cannot be done, such as for a delivery after its cut-off.
+            EtagMismatch: when the subscription changed since the etag.
+            RequestIdReused: when the request_id was sent before with another request.
+            PantreeError: as in `process`.
+        """
+        request = to_change_request(
+            customer_id, subscription_id, lever, etag=etag, request_id=request_id or _random_id(), actor=actor
+        )
+        return to_change(await self._opened.change_subscription(request, self._seconds(timeout_seconds)))
+
+    async def record_delivery(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        report: DeliveryReport,
+        *,
+        etag: str = "",
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> SubscriptionChange:
+        """Stores what the shop reports about a delivery. Arguments and errors as in `change_subscription`.
+
+        Raises:
+            InvalidState: when it contradicts what is stored.
+            PantreeError: as in `change_subscription`.
+        """
+        request = to_record_request(
+            customer_id, subscription_id, report, etag=etag, request_id=request_id or _random_id(), actor=actor
+        )
+        return to_change(await self._opened.record_delivery(request, self._seconds(timeout_seconds)))
+
+    async def deliveries(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        *,
+        until: date | None = None,
+        timeout_seconds: float | None = None,
+    ) -> AsyncGenerator[SubscriptionDelivery]:
+        """Yields the deliveries of a subscription, past and coming ones, ordered by sequence.
+
+        Args:
+            customer_id: the customer.
+            subscription_id: the subscription.
+            until: last day, at most 366 days from now; 84 days from now if None.
+            timeout_seconds: timeout per page.
+
+        Raises:
+            NotFound: when the customer has no such subscription.
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.ListDeliveriesRequest(
+            customer_id=customer_id, subscription_id=subscription_id, until=_day(until), page_size=_PAGE_SIZE
+        )
+        while True:
+            page = await self._opened.list_deliveries(request, self._seconds(timeout_seconds))
+            for delivery in page.deliveries:
+                yield to_delivery(delivery)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def subscription_events(
+        self, customer_id: str, subscription_id: str, *, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[SubscriptionEvent]:
+        """Yields the events of a subscription, ordered by number. The timeout is per page.
+
+        Raises:
+            NotFound: when the customer has no such subscription.
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.ListEventsRequest(
+            customer_id=customer_id, subscription_id=subscription_id, page_size=_PAGE_SIZE
+        )
+        while True:
+            page = await self._opened.list_events(request, self._seconds(timeout_seconds))
+            for event in page.events:
+                yield to_subscription_event(event)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     async def plan(self, request: PlanRequest, *, timeout_seconds: float | None = None) -> DeliveryPlan:
         """Plans the deliveries of a household again, with constraints, from the analysis of a result.
 
@@ -424,6 +643,11 @@ class PantreeClient:
 
 def _day(day: date | None) -> str:
     return "" if day is None else day.isoformat()
+
+
+def _random_id() -> str:
+    """Id with which a call is applied once, even if it is retried."""
+    return uuid.uuid4().hex
 
 
 def _ssl_context_of(certificates: Path) -> ssl.SSLContext:

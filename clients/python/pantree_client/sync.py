@@ -26,6 +26,17 @@ from pantree_client.results import (
     WhatIf,
     WhatIfEvent,
 )
+from pantree_client.subscriptions import (
+    CustomerSubscription,
+    DeliveryReport,
+    Lever,
+    Offer,
+    OfferRequest,
+    SubscriptionChange,
+    SubscriptionDelivery,
+    SubscriptionEvent,
+    SubscriptionRequest,
+)
 from pantree_client.transports import Secret, Transport
 
 Value = TypeVar("Value")
@@ -189,6 +200,109 @@ class SyncPantreeClient:
     def erase_customer(self, customer_id: str, *, timeout_seconds: float | None = None) -> Erasure:
         """See `PantreeClient.erase_customer`."""
         return self._wait_for(self._client.erase_customer(customer_id, timeout_seconds=timeout_seconds))
+
+    def create_offer(
+        self, request: OfferRequest, *, request_id: str = "", actor: str = "", timeout_seconds: float | None = None
+    ) -> Offer:
+        """See `PantreeClient.create_offer`."""
+        call = self._client.create_offer(request, request_id=request_id, actor=actor, timeout_seconds=timeout_seconds)
+        return self._wait_for(call)
+
+    def offers(self, customer_id: str, *, timeout_seconds: float | None = None) -> Generator[Offer]:
+        """See `PantreeClient.offers`."""
+        return self._iterate(self._client.offers(customer_id, timeout_seconds=timeout_seconds))
+
+    def create_subscription(
+        self,
+        request: SubscriptionRequest,
+        *,
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> CustomerSubscription:
+        """See `PantreeClient.create_subscription`."""
+        call = self._client.create_subscription(
+            request, request_id=request_id, actor=actor, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def subscription(
+        self, customer_id: str, subscription_id: str, *, timeout_seconds: float | None = None
+    ) -> CustomerSubscription:
+        """See `PantreeClient.subscription`."""
+        call = self._client.subscription(customer_id, subscription_id, timeout_seconds=timeout_seconds)
+        return self._wait_for(call)
+
+    def subscriptions(
+        self, customer_id: str, *, timeout_seconds: float | None = None
+    ) -> Generator[CustomerSubscription]:
+        """See `PantreeClient.subscriptions`."""
+        return self._iterate(self._client.subscriptions(customer_id, timeout_seconds=timeout_seconds))
+
+    def change_subscription(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        lever: Lever,
+        *,
+        etag: str = "",
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> SubscriptionChange:
+        """See `PantreeClient.change_subscription`."""
+        call = self._client.change_subscription(
+            customer_id,
+            subscription_id,
+            lever,
+            etag=etag,
+            request_id=request_id,
+            actor=actor,
+            timeout_seconds=timeout_seconds,
+        )
+        return self._wait_for(call)
+
+    def record_delivery(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        report: DeliveryReport,
+        *,
+        etag: str = "",
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> SubscriptionChange:
+        """See `PantreeClient.record_delivery`."""
+        call = self._client.record_delivery(
+            customer_id,
+            subscription_id,
+            report,
+            etag=etag,
+            request_id=request_id,
+            actor=actor,
+            timeout_seconds=timeout_seconds,
+        )
+        return self._wait_for(call)
+
+    def deliveries(
+        self,
+        customer_id: str,
+        subscription_id: str,
+        *,
+        until: date | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Generator[SubscriptionDelivery]:
+        """See `PantreeClient.deliveries`."""
+        found = self._client.deliveries(customer_id, subscription_id, until=until, timeout_seconds=timeout_seconds)
+        return self._iterate(found)
+
+    def subscription_events(
+        self, customer_id: str, subscription_id: str, *, timeout_seconds: float | None = None
+    ) -> Generator[SubscriptionEvent]:
+        """See `PantreeClient.subscription_events`."""
+        events = self._client.subscription_events(customer_id, subscription_id, timeout_seconds=timeout_seconds)
+        return self._iterate(events)
 
     def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
         """See `PantreeClient.archetypes`."""

@@ -33,7 +33,9 @@ from pantree.recommendation.v1.recommendation_service_pb2 import (
     SubscriptionPlan,
 )
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
+from pantree.subscription.v1 import subscription_service_pb2 as subscription
 from pantree_client.client import PantreeClient
+from pantree_client.fake_subscriptions import FakeSubscriptions
 from pantree_client.sync import SyncPantreeClient
 from pantree_domain.cadence import LADDER
 from pantree_runtime.errors import NotFound, PantreeError
@@ -82,6 +84,15 @@ class FakePantree:
         """Every request for a plan, oldest first."""
         self.what_if_requests: list[pipeline.WhatIfInput] = []
         """Every request for a replay, oldest first."""
+        self.subscriptions = FakeSubscriptions()
+        """Stored offers and subscriptions."""
+        self.subscription_requests: list[
+            subscription.CreateOfferRequest
+            | subscription.CreateSubscriptionRequest
+            | subscription.ChangeSubscriptionRequest
+            | subscription.RecordDeliveryRequest
+        ] = []
+        """Every request that changes offers or subscriptions, oldest first."""
         self.streams_in_flight = 0
         """Number of open streams; 0 once a program has closed all of them."""
 
@@ -339,10 +350,78 @@ class FakePantree:
         """See `Transport`."""
         self._raise_next_failure()
         count = len(self.purchases.pop(request.customer_id, {}))
+        self.subscriptions.erase(request.customer_id)
         removed = pipeline.RemovedData(component="history", kind="purchase_lines", removed_count=count)
         return pipeline.EraseCustomerResponse(
             erased_at=f"{_DEFAULT_AS_OF.isoformat()}T00:00:00.000000Z", ledger_entry_id="fake", removed=[removed]
         )
+
+    async def create_offer(
+        self, request: subscription.CreateOfferRequest, timeout_seconds: float
+    ) -> subscription.CreateOfferResponse:
+        """See `Transport`."""
+        self.subscription_requests.append(request)
+        self._raise_next_failure()
+        return self.subscriptions.create_offer(request)
+
+    async def list_offers(
+        self, request: subscription.ListOffersRequest, timeout_seconds: float
+    ) -> subscription.ListOffersResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.list_offers(request)
+
+    async def create_subscription(
+        self, request: subscription.CreateSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.CreateSubscriptionResponse:
+        """See `Transport`."""
+        self.subscription_requests.append(request)
+        self._raise_next_failure()
+        return self.subscriptions.create_subscription(request)
+
+    async def get_subscription(
+        self, request: subscription.GetSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.GetSubscriptionResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.get_subscription(request)
+
+    async def list_subscriptions(
+        self, request: subscription.ListSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ListSubscriptionsResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.list_subscriptions(request)
+
+    async def change_subscription(
+        self, request: subscription.ChangeSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.ChangeSubscriptionResponse:
+        """See `Transport`."""
+        self.subscription_requests.append(request)
+        self._raise_next_failure()
+        return self.subscriptions.change_subscription(request)
+
+    async def record_delivery(
+        self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
+    ) -> subscription.RecordDeliveryResponse:
+        """See `Transport`."""
+        self.subscription_requests.append(request)
+        self._raise_next_failure()
+        return self.subscriptions.record_delivery(request)
+
+    async def list_deliveries(
+        self, request: subscription.ListDeliveriesRequest, timeout_seconds: float
+    ) -> subscription.ListDeliveriesResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.list_deliveries(request)
+
+    async def list_events(
+        self, request: subscription.ListEventsRequest, timeout_seconds: float
+    ) -> subscription.ListEventsResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.list_events(request)
 
     def _lines_of(self, customer_id: str) -> dict[tuple[str, str], history.PurchaseLine]:
         if customer_id not in self.purchases:

@@ -10,6 +10,7 @@ from typing import Protocol
 from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
+from pantree.subscription.v1 import subscription_service_pb2 as subscription
 
 Secret = str | Callable[[], str | Awaitable[str]]
 """An API key or a token, or a function that returns the current one; it is called before each request."""
@@ -69,6 +70,51 @@ class Transport(Protocol):
         self, request: history.ExportCustomerRequest, timeout_seconds: float
     ) -> AsyncGenerator[history.ExportCustomerResponse]:
         """Calls `HistoryService.ExportCustomer`."""
+
+    async def create_offer(
+        self, request: subscription.CreateOfferRequest, timeout_seconds: float
+    ) -> subscription.CreateOfferResponse:
+        """Calls `SubscriptionService.CreateOffer`."""
+
+    async def list_offers(
+        self, request: subscription.ListOffersRequest, timeout_seconds: float
+    ) -> subscription.ListOffersResponse:
+        """Calls `SubscriptionService.ListOffers`."""
+
+    async def create_subscription(
+        self, request: subscription.CreateSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.CreateSubscriptionResponse:
+        """Calls `SubscriptionService.CreateSubscription`."""
+
+    async def get_subscription(
+        self, request: subscription.GetSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.GetSubscriptionResponse:
+        """Calls `SubscriptionService.GetSubscription`."""
+
+    async def list_subscriptions(
+        self, request: subscription.ListSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ListSubscriptionsResponse:
+        """Calls `SubscriptionService.ListSubscriptions`."""
+
+    async def change_subscription(
+        self, request: subscription.ChangeSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.ChangeSubscriptionResponse:
+        """Calls `SubscriptionService.ChangeSubscription`."""
+
+    async def record_delivery(
+        self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
+    ) -> subscription.RecordDeliveryResponse:
+        """Calls `SubscriptionService.RecordDelivery`."""
+
+    async def list_deliveries(
+        self, request: subscription.ListDeliveriesRequest, timeout_seconds: float
+    ) -> subscription.ListDeliveriesResponse:
+        """Calls `SubscriptionService.ListDeliveries`."""
+
+    async def list_events(
+        self, request: subscription.ListEventsRequest, timeout_seconds: float
+    ) -> subscription.ListEventsResponse:
+        """Calls `SubscriptionService.ListEvents`."""
 
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         """Calls `PipelineService.Plan`."""

@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
+from pantree.subscription.v1 import subscription_service_pb2 as subscription
 from pantree_client.transports import Secret
 from pantree_runtime.deadline import call_timeout
 from pantree_runtime.errors import (
@@ -186,6 +187,69 @@ class GatewayTransport:
                 raise _error_of_problem(line["problem"])
             yield _to_message({line["type"]: line["data"]}, history.ExportCustomerResponse())
 
+    async def create_offer(
+        self, request: subscription.CreateOfferRequest, timeout_seconds: float
+    ) -> subscription.CreateOfferResponse:
+        path, rest = _customer_path(request, "offers")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, subscription.CreateOfferResponse())
+
+    async def list_offers(
+        self, request: subscription.ListOffersRequest, timeout_seconds: float
+    ) -> subscription.ListOffersResponse:
+        path, rest = _customer_path(request, "offers")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, subscription.ListOffersResponse())
+
+    async def create_subscription(
+        self, request: subscription.CreateSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.CreateSubscriptionResponse:
+        path, rest = _customer_path(request, "subscriptions")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, subscription.CreateSubscriptionResponse())
+
+    async def get_subscription(
+        self, request: subscription.GetSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.GetSubscriptionResponse:
+        path, _ = _subscription_path(request)
+        document = await self._request("GET", path, timeout_seconds)
+        return _to_message(document, subscription.GetSubscriptionResponse())
+
+    async def list_subscriptions(
+        self, request: subscription.ListSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ListSubscriptionsResponse:
+        path, rest = _customer_path(request, "subscriptions")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, subscription.ListSubscriptionsResponse())
+
+    async def change_subscription(
+        self, request: subscription.ChangeSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.ChangeSubscriptionResponse:
+        path, rest = _subscription_path(request, ":change")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, subscription.ChangeSubscriptionResponse())
+
+    async def record_delivery(
+        self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
+    ) -> subscription.RecordDeliveryResponse:
+        path, rest = _subscription_path(request, ":record")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, subscription.RecordDeliveryResponse())
+
+    async def list_deliveries(
+        self, request: subscription.ListDeliveriesRequest, timeout_seconds: float
+    ) -> subscription.ListDeliveriesResponse:
+        path, rest = _subscription_path(request, "/deliveries")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, subscription.ListDeliveriesResponse())
+
+    async def list_events(
+        self, request: subscription.ListEventsRequest, timeout_seconds: float
+    ) -> subscription.ListEventsResponse:
+        path, rest = _subscription_path(request, "/events")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, subscription.ListEventsResponse())
+
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         document = await self._request("POST", "/api/v1/plan", timeout_seconds, json=_to_json(request))
         return _to_message(document, pipeline.PlanResult())
@@ -307,6 +371,15 @@ def _customer_path(request: Message, *parts: str) -> tuple[str, dict[str, Any]]:
     # httpx omits nothing: a parameter that is False would be sent as text.
     rest = {name: str(value).lower() if isinstance(value, bool) and parts else value for name, value in rest.items()}
     return "/".join(("/api/v1/customers", customer_id, *parts)), rest
+
+
+def _subscription_path(request: Message, suffix: str = "") -> tuple[str, dict[str, Any]]:
+    """Path of a route of a subscription, and the other fields of the request."""
+    path, rest = _customer_path(request, "subscriptions")
+    subscription_id = quote(rest.pop("subscription_id", ""), safe="")
+    if not subscription_id:
+        raise InvalidInput([FieldViolation("subscription_id", "must have 1 to 128 characters")])
+    return f"{path}/{subscription_id}{suffix}", rest
 
 
 class _Stream:

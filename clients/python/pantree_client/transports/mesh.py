@@ -11,6 +11,8 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
+from pantree.subscription.v1 import subscription_service_pb2 as subscription
+from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
 from pantree_client.requests import rename_fields
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import InvalidInput
@@ -21,7 +23,9 @@ _MAX_SECONDS = 3600.0  # every call has its own timeout
 
 
 class MeshTransport:
-    """Calls the pipeline, simulation and history services. The channels retry calls to a part that is unavailable.
+    """Calls the pipeline, simulation, history and subscription services.
+
+    The channels retry calls to a part that is unavailable.
 
     Args:
         pipeline_address: `host:port`, or `dns:///name:port` for several replicas.
@@ -121,6 +125,60 @@ class MeshTransport:
         finally:
             call.cancel()  # has no effect after the last piece
 
+    async def create_offer(
+        self, request: subscription.CreateOfferRequest, timeout_seconds: float
+    ) -> subscription.CreateOfferResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.CreateOffer(request, timeout=timeout_seconds)
+
+    async def list_offers(
+        self, request: subscription.ListOffersRequest, timeout_seconds: float
+    ) -> subscription.ListOffersResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.ListOffers(request, timeout=timeout_seconds)
+
+    async def create_subscription(
+        self, request: subscription.CreateSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.CreateSubscriptionResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.CreateSubscription(request, timeout=timeout_seconds)
+
+    async def get_subscription(
+        self, request: subscription.GetSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.GetSubscriptionResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.GetSubscription(request, timeout=timeout_seconds)
+
+    async def list_subscriptions(
+        self, request: subscription.ListSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ListSubscriptionsResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.ListSubscriptions(request, timeout=timeout_seconds)
+
+    async def change_subscription(
+        self, request: subscription.ChangeSubscriptionRequest, timeout_seconds: float
+    ) -> subscription.ChangeSubscriptionResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.ChangeSubscription(request, timeout=timeout_seconds)
+
+    async def record_delivery(
+        self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
+    ) -> subscription.RecordDeliveryResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.RecordDelivery(request, timeout=timeout_seconds)
+
+    async def list_deliveries(
+        self, request: subscription.ListDeliveriesRequest, timeout_seconds: float
+    ) -> subscription.ListDeliveriesResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.ListDeliveries(request, timeout=timeout_seconds)
+
+    async def list_events(
+        self, request: subscription.ListEventsRequest, timeout_seconds: float
+    ) -> subscription.ListEventsResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.ListEvents(request, timeout=timeout_seconds)
+
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         with _pipeline_errors():
             answer = await self._pipeline.Plan(pipeline.PlanRequest(input=request), timeout=timeout_seconds)
@@ -171,6 +229,10 @@ class MeshTransport:
     @property
     def _history(self) -> "history_rpc.HistoryServiceAsyncStub":
         return history_rpc.HistoryServiceStub(self._channels[2])
+
+    @property
+    def _subscriptions(self) -> "subscription_rpc.SubscriptionServiceAsyncStub":
+        return subscription_rpc.SubscriptionServiceStub(self._channels[2])  # served by the history part
 
     @property
     def _pipeline(self) -> "pipeline_rpc.PipelineServiceAsyncStub":
