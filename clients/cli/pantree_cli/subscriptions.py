@@ -1,0 +1,660 @@
+"""`pantree subscriptions`: offers and subscriptions of customers."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pantree.subscription.v1 import subscription_service_pb2 as messages
+from pantree.subscription.v1 import subscription_service_pb2_grpc as rpc
+from pantree_cli.customer import Certificates, CustomerId, HistoryAddress, Tenant
+from pantree_cli.help import examples
+from pantree_cli.mesh import client_identity, default_address
+from pantree_cli.view import shown_name
+from pantree_client.subscriptions import (
+    Cancel,
+    ChangeInterval,
+    ChangeItem,
+    ChangeQuantity,
+    CustomerSubscription,
+    DeliveryInterval,
+    IntervalUnit,
+    Lever,
+    Move,
+    Offer,
+    OfferRequest,
+    Pause,
+    Reactivate,
+    Restore,
+    Resume,
+    SendNow,
+    Skip,
+    SubscribedItem,
+    SubscriptionChange,
+    SubscriptionDelivery,
+    SubscriptionEvent,
+    SubscriptionRequest,
+    to_change,
+    to_change_request,
+    to_delivery,
+    to_offer,
+    to_subscription,
+    to_subscription_event,
+)
+from pantree_runtime.channel import open_channel
+from pantree_runtime.server import run as run_event_loop
+from pantree_runtime.status import translate_rpc_errors
+from pantree_runtime.tenants import check_tenant, tenant_metadata
+
+_console = Console(markup=False, emoji=False)
+_MAX_SECONDS = 60.0
+_PAGE_SIZE = 100
+_EVERY = re.compile(r"(\d{1,3})?\s*(day|week|month|d|w|m)s?")
+# Of ids that the service chooses.
+_ID_WIDTH = 24
+_UNITS: dict[str, IntervalUnit] = {"d": "day", "w": "week", "m": "month"}
+_ADVERBS = {"daily": "1d", "weekly": "1w", "biweekly": "2w", "monthly": "1m"}
+_DAY = "%Y-%m-%d"
+
+
+def _option(metavar: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, metavar=metavar, help=text, **more)
+
+
+SubscriptionId = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Id of the subscription.")]
+ItemName = Annotated[str, typer.Argument(metavar="ITEM", help="The shop's name of the item.")]
+Every = Annotated[str, _option("INTERVAL", "Interval, such as 2w, '10 days', '1 month' or weekly.")]
+Quantity = Annotated[int, _option("N", "Units of a delivery.")]
+ItemId = Annotated[str, _option("ID", "The shop's own id of the item, such as a SKU.")]
+Category = Annotated[str, _option("TEXT", "The shop's category of the item.")]
+Variant = Annotated[str, _option("TEXT", "Variant or pack size of the item.")]
+First = Annotated[datetime, _option("DATE", "Day of the first delivery, such as 2026-12-05.", formats=[_DAY])]
+CutOffDays = Annotated[int, _option("N", "Days before a delivery on which changes end; 0 for its own day.")]
+TimeZone = Annotated[str, _option("NAME", "Time zone of the shop, such as Europe/Berlin; by default UTC.")]
+Consent = Annotated[str, _option("TEXT", "Text that the customer agreed to.")]
+NewId = Annotated[str, _option("ID", "Id of the new subscription; by default, one is chosen.", "--id")]
+NextDelivery = Annotated[int, _option("N", "Number of the delivery; by default the next one that can be changed.")]
+OptionalQuantity = Annotated[int | None, _option("N", "Units of a delivery; by default those of the offer.")]
+Actor = Annotated[str, _option("NAME", "Who causes the change; it is kept with each event.")]
+Etag = Annotated[str, _option("ETAG", "Change nothing unless the subscription still has this etag.")]
+RequestId = Annotated[str, _option("ID", "Makes it safe to repeat the command; by default a random one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+
+subscriptions_app = typer.Typer(
+    help="Shows and changes the subscriptions of a customer.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=examples(
+        "pantree subscriptions create 4711 Milk --every 2w --first 2026-12-05",
+        "pantree subscriptions list 4711",
+        "pantree subscriptions skip 4711 SUBSCRIPTION --reason too_much",
+    ),
+)
+
+
+def _command(name: str, *lines: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return subscriptions_app.command(name, epilog=examples(*(f"pantree subscriptions {line}" for line in lines)))
+
+
+@_command("list", "list 4711")
+def list_subscriptions(
+    customer_id: CustomerId,
+    as_json: AsJson = False,
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """List the subscriptions of a customer, ended ones included."""
+    request = messages.ListSubscriptionsRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
+    found = _Service(tenant, address, certificates).pages("ListSubscriptions", request, "subscriptions")
+    if as_json:
+        _print_json(found)
+    elif found:
+        _console.print(_subscriptions_table(map(to_subscription, found)))
+    else:
+        _print(f"{customer_id} has no subscriptions.")
+
+
+@_command("show", "show 4711 SUBSCRIPTION", "show 4711 SUBSCRIPTION --until 2027-06-30")
+def show(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    until: Annotated[
+        datetime | None,
+        _option("DATE", "Last day of the deliveries to show; by default 12 weeks from now.", formats=[_DAY]),
+    ] = None,
+    as_json: AsJson = False,
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Show a subscription with its past and coming deliveries."""
+    service = _Service(tenant, address, certificates)
+    wanted = messages.GetSubscriptionRequest(customer_id=customer_id, subscription_id=subscription_id)
+    subscription = service.call("GetSubscription", wanted).subscription
+    request = messages.ListDeliveriesRequest(
+        customer_id=customer_id, subscription_id=subscription_id, until=_day(until), page_size=_PAGE_SIZE
+    )
+    deliveries = service.pages("ListDeliveries", request, "deliveries")
+    if as_json:
+        _print_json([subscription, *deliveries])
+        return
+    one = to_subscription(subscription)
+    _print_subscription(one)
+    if deliveries:
+        _console.print(_deliveries_table(one.item, map(to_delivery, deliveries)))
+    else:
+        _print("No deliveries.")
+
+
+@_command("events", "events 4711 SUBSCRIPTION")
+def events(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    as_json: AsJson = False,
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """List what happened to a subscription."""
+    request = messages.ListEventsRequest(customer_id=customer_id, subscription_id=subscription_id, page_size=_PAGE_SIZE)
+    found = _Service(tenant, address, certificates).pages("ListEvents", request, "events")
+    if as_json:
+        _print_json(found)
+        return
+    table = _table("no.", "when (UTC)", "event", "actor")
+    for event in map(to_subscription_event, found):
+        when = event.occurred_at[:16].replace("T", " ")
+        table.add_row(str(event.number), when, shown_name(_event_text(event)), shown_name(event.actor))
+    _console.print(table)
+
+
+@_command("offer", "offer 4711 Milk --every 2w --channel email")
+def offer(
+    customer_id: CustomerId,
+    item: ItemName,
+    every: Every,
+    quantity: Quantity = 1,
+    item_id: ItemId = "",
+    category: Category = "",
+    variant: Variant = "",
+    channel: Annotated[str, _option("NAME", "Where it is shown, such as app or email.")] = "",
+    recommendation_id: Annotated[str, _option("ID", "Answer that it comes from.")] = "",
+    actor: Actor = "operator",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Store a subscription that is shown to a customer, and print its id."""
+    offered = SubscribedItem(item, category, item_id, variant)
+    request = OfferRequest(customer_id, offered, _interval(every), quantity, channel, recommendation_id).message()
+    request.actor, request.request_id = actor, request_id or uuid.uuid4().hex
+    stored = to_offer(_Service(tenant, address, certificates).call("CreateOffer", request).offer)
+    _print(f"Offer {stored.offer_id}: {_content(stored)}.")
+
+
+@_command("offers", "offers 4711")
+def offers(
+    customer_id: CustomerId,
+    as_json: AsJson = False,
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """List the offers to a customer."""
+    request = messages.ListOffersRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
+    found = _Service(tenant, address, certificates).pages("ListOffers", request, "offers")
+    if as_json:
+        _print_json(found)
+        return
+    table = _table("offer", "shown", "content", "accepted by")
+    for one in map(to_offer, found):
+        table.add_row(one.offer_id, one.shown_at[:10], shown_name(_content(one)), shown_name(one.subscription_id))
+    _console.print(_keep_ids_whole(table, 0, 3))
+
+
+@_command("accept", "accept 4711 OFFER --first 2026-12-05 --consent Yes")
+def accept(
+    customer_id: CustomerId,
+    offer_id: Annotated[str, typer.Argument(metavar="OFFER", help="Id of the offer.")],
+    first: First,
+    quantity: OptionalQuantity = None,
+    subscription_id: NewId = "",
+    cut_off_days: CutOffDays = 0,
+    time_zone: TimeZone = "",
+    consent: Consent = "",
+    actor: Actor = "operator",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Begin the subscription of an offer."""
+    request = SubscriptionRequest(
+        customer_id,
+        first.date(),
+        quantity=quantity,
+        offer_id=offer_id,
+        subscription_id=subscription_id,
+        cut_off_days=cut_off_days,
+        time_zone=time_zone,
+        consent=consent,
+    )
+    _create(_Service(tenant, address, certificates), request, actor, request_id)
+
+
+@_command("create", "create 4711 Milk --every 2w --first 2026-12-05")
+def create(
+    customer_id: CustomerId,
+    item: ItemName,
+    every: Every,
+    first: First,
+    quantity: Quantity = 1,
+    item_id: ItemId = "",
+    category: Category = "",
+    variant: Variant = "",
+    subscription_id: NewId = "",
+    cut_off_days: CutOffDays = 0,
+    time_zone: TimeZone = "",
+    consent: Consent = "",
+    actor: Actor = "operator",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Begin a subscription without an offer."""
+    request = SubscriptionRequest(
+        customer_id,
+        first.date(),
+        SubscribedItem(item, category, item_id, variant),
+        _interval(every),
+        quantity,
+        subscription_id=subscription_id,
+        cut_off_days=cut_off_days,
+        time_zone=time_zone,
+        consent=consent,
+    )
+    _create(_Service(tenant, address, certificates), request, actor, request_id)
+
+
+@_command("skip", "skip 4711 SUBSCRIPTION", "skip 4711 SUBSCRIPTION --delivery 3 --reason too_much")
+def skip(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    delivery: NextDelivery = 0,
+    reason: Annotated[str, _option("WORD", "Why, one word for statistics, such as too_much.")] = "",
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Leave out a delivery; the others keep their days."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, Skip(delivery, reason), actor, etag, request_id)
+
+
+@_command("restore", "restore 4711 SUBSCRIPTION 3")
+def restore(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    delivery: Annotated[int, typer.Argument(metavar="N", help="Number of the delivery.")],
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Take back the skip or the move of a delivery."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, Restore(delivery), actor, etag, request_id)
+
+
+@_command("move", "move 4711 SUBSCRIPTION 2026-12-07", "move 4711 SUBSCRIPTION 2027-01-04 --delivery 3")
+def move(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    day: Annotated[datetime, typer.Argument(metavar="DATE", help="New day of the delivery.", formats=[_DAY])],
+    delivery: NextDelivery = 0,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Deliver on another day; the other deliveries keep theirs."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, Move(day.date(), delivery), actor, etag, request_id)
+
+
+@_command("send-now", "send-now 4711 SUBSCRIPTION")
+def send_now(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Lock the next delivery for today."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, SendNow(), actor, etag, request_id)
+
+
+@_command("pause", "pause 4711 SUBSCRIPTION", "pause 4711 SUBSCRIPTION --until 2027-01-10")
+def pause(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    until: Annotated[
+        datetime | None, _option("DATE", "Day on which deliveries go on; by default not at all.", formats=[_DAY])
+    ] = None,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Deliver nothing for a while. What is past its cut-off still arrives."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, Pause(until and until.date()), actor, etag, request_id)
+
+
+@_command("resume", "resume 4711 SUBSCRIPTION")
+def resume(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """End a pause."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, Resume(), actor, etag, request_id)
+
+
+@_command("interval", "interval 4711 SUBSCRIPTION 3w", "interval 4711 SUBSCRIPTION '1 month' --next 2027-01-31")
+def interval(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    every: Annotated[
+        str, typer.Argument(metavar="INTERVAL", help="Interval, such as 2w, '10 days', '1 month' or weekly.")
+    ],
+    next_date: Annotated[
+        datetime | None, _option("DATE", "Day of the next delivery; by default it is kept.", "--next", formats=[_DAY])
+    ] = None,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Deliver more or less often. Skipped and moved deliveries stay so."""
+    lever = ChangeInterval(_interval(every), next_date and next_date.date())
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, lever, actor, etag, request_id)
+
+
+@_command("quantity", "quantity 4711 SUBSCRIPTION 2")
+def change_quantity(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    quantity: Annotated[int, typer.Argument(metavar="N", help="Units of a delivery.")],
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Deliver another quantity."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, ChangeQuantity(quantity), actor, etag, request_id)
+
+
+@_command("item", "item 4711 SUBSCRIPTION 'Oat milk' --item-id om-1")
+def change_item(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    item: ItemName,
+    item_id: ItemId = "",
+    category: Category = "",
+    variant: Variant = "",
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Deliver another item."""
+    lever = ChangeItem(SubscribedItem(item, category, item_id, variant))
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, lever, actor, etag, request_id)
+
+
+@_command("cancel", "cancel 4711 SUBSCRIPTION --reason too_much", "cancel 4711 SUBSCRIPTION --on 2027-01-31")
+def cancel(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    cancel_on: Annotated[
+        datetime | None, _option("DATE", "First day without deliveries; by default today.", "--on", formats=[_DAY])
+    ] = None,
+    reason: Annotated[
+        str, _option("WORD", "too_much, too_expensive, not_needed, quality, delivery, moved, other or your own word.")
+    ] = "",
+    feedback: Annotated[str, _option("WORD", "What would have kept the customer, such as longer_interval.")] = "",
+    comment: Annotated[str, _option("TEXT", "What the customer wrote; it is erased with the customer.")] = "",
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """End a subscription, now or on a day."""
+    lever = Cancel(cancel_on and cancel_on.date(), reason, feedback, comment)
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, lever, actor, etag, request_id)
+
+
+@_command("reactivate", "reactivate 4711 SUBSCRIPTION", "reactivate 4711 SUBSCRIPTION --next 2027-01-10")
+def reactivate(
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    next_date: Annotated[
+        datetime | None,
+        _option("DATE", "Day of the next delivery; by default the next of the interval.", "--next", formats=[_DAY]),
+    ] = None,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Take back an announced cancellation, or begin again."""
+    service = _Service(tenant, address, certificates)
+    service.change(customer_id, subscription_id, Reactivate(next_date and next_date.date()), actor, etag, request_id)
+
+
+class _Service:
+    """Calls the subscription service."""
+
+    def __init__(self, tenant: str, address: str, certificates: Path | None) -> None:
+        check_tenant(tenant)
+        self._metadata = tenant_metadata(tenant)
+        self._address = address or default_address("history")
+        self._identity = client_identity(certificates)
+
+    def call(self, method: str, request: Message) -> Any:
+        """The answer of one call."""
+        return self._answers(method, request, lambda _: "")[0]
+
+    def pages(self, method: str, request: Any, field: str) -> list[Any]:
+        """The messages of a list, from all its pages."""
+        pages = self._answers(method, request, lambda page: page.next_page_token)
+        return [one for page in pages for one in getattr(page, field)]
+
+    def change(
+        self, customer_id: str, subscription_id: str, lever: Lever, actor: str, etag: str, request_id: str
+    ) -> None:
+        """Uses a lever, and prints what changed."""
+        request = to_change_request(
+            customer_id, subscription_id, lever, etag=etag, request_id=request_id or uuid.uuid4().hex, actor=actor
+        )
+        _print_change(to_change(self.call("ChangeSubscription", request)))
+
+    def _answers(self, method: str, request: Any, token_of: Callable[[Any], str]) -> list[Any]:
+        answers: list[Any] = []
+
+        async def run() -> None:
+            async with open_channel(
+                self._address, timeout_seconds=_MAX_SECONDS, part="history", identity=self._identity
+            ) as channel:
+                call = getattr(rpc.SubscriptionServiceStub(channel), method)
+                while True:
+                    with translate_rpc_errors("history"):
+                        answers.append(await call(request, metadata=self._metadata))
+                    token = token_of(answers[-1])
+                    if not token:
+                        return
+                    request.page_token = token
+
+        run_event_loop(run)
+        return answers
+
+
+def _create(service: _Service, request: SubscriptionRequest, actor: str, request_id: str) -> None:
+    message = request.message()
+    message.actor, message.request_id = actor, request_id or uuid.uuid4().hex
+    _print_subscription(created := to_subscription(service.call("CreateSubscription", message).subscription))
+    _console.print(_deliveries_table(created.item, created.next_deliveries))
+
+
+def _interval(text: str) -> DeliveryInterval:
+    normal = text.strip().lower()
+    found = _EVERY.fullmatch(_ADVERBS.get(normal, normal))
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no interval; use one such as 2w, '10 days', '1 month' or weekly")
+    return DeliveryInterval(_UNITS[found[2][0]], int(found[1] or 1))
+
+
+def _every(interval: DeliveryInterval) -> str:
+    return f"every {interval.count} {interval.unit}s" if interval.count > 1 else f"every {interval.unit}"
+
+
+def _content(one: Offer | CustomerSubscription) -> str:
+    variant = f", {one.item.variant}" if one.item.variant else ""
+    return f"{one.quantity} × {one.item.name}{variant}, {_every(one.interval)}"
+
+
+def _state(one: CustomerSubscription) -> str:
+    """Status with its days."""
+    if one.status == "paused":
+        return f"paused until {one.pause_until}" if one.pause_until else "paused"
+    if one.cancel_on:
+        return f"cancelled on {one.cancel_on}" if one.status == "cancelled" else f"{one.status}, ends {one.cancel_on}"
+    return one.status
+
+
+def _subscriptions_table(found: Iterable[CustomerSubscription]) -> Table:
+    table = _table("subscription", "content", "state", "next")
+    for one in found:
+        coming = [delivery for delivery in one.next_deliveries if delivery.status in ("planned", "locked")]
+        next_day = coming[0].date.isoformat() if coming else "–"
+        table.add_row(shown_name(one.subscription_id), shown_name(_content(one)), _state(one), next_day)
+    return _keep_ids_whole(table, 0)
+
+
+def _deliveries_table(item: SubscribedItem, deliveries: Iterable[SubscriptionDelivery]) -> Table:
+    """Table of deliveries, which names items other than the subscribed one."""
+    table = _table("no.", "day", "state", "units", "change until (UTC)")
+    for one in deliveries:
+        day = one.date.isoformat()
+        if one.date != one.scheduled_date:
+            day += f", moved from {one.scheduled_date}"
+        state = f"{one.status}: {one.reason}" if one.reason else one.status
+        content = str(one.quantity) if one.item == item else f"{one.quantity} × {one.item.name}"
+        if one.delivered_quantity is not None and one.delivered_quantity != one.quantity:
+            content += f", {one.delivered_quantity} arrived"
+        if one.returned_quantity:
+            content += f", {one.returned_quantity} returned"
+        can_change = one.status in ("planned", "skipped")
+        cut_off = one.cut_off_at[:16].replace("T", " ") if can_change else "–"
+        table.add_row(str(one.sequence), day, shown_name(state), shown_name(content), cut_off)
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _keep_ids_whole(table: Table, *columns: int) -> Table:
+    """The table, with columns of ids wide enough to copy those that the service chose."""
+    for column in columns:
+        longest = max((len(str(cell)) for cell in table.columns[column].cells), default=0)
+        table.columns[column].min_width = min(longest, _ID_WIDTH)
+    return table
+
+
+def _print_subscription(one: CustomerSubscription) -> None:
+    _print(f"Subscription {one.subscription_id} of {one.customer_id}: {_content(one)}; {_state(one)}.")
+    why = one.cancellation
+    if why is not None and (words := [text for text in (why.reason, why.feedback, why.comment) if text]):
+        _print(f"Reason: {'; '.join(words)}")
+    _print(f"Version {one.version}, etag {one.etag}.")
+
+
+def _print_change(changed: SubscriptionChange) -> None:
+    for event in changed.events:
+        _print(f"{_event_text(event).capitalize()}.")
+    if not changed.events:
+        _print("Nothing changed.")
+    _print_subscription(changed.subscription)
+    if changed.subscription.next_deliveries:
+        _console.print(_deliveries_table(changed.subscription.item, changed.subscription.next_deliveries))
+
+
+def _event_text(event: SubscriptionEvent) -> str:
+    """Words of the type, with the number of the delivery."""
+    subject, words = event.type.removeprefix("com.pantree.").split(".", 1)
+    number = f" {event.message.data.sequence}" if subject == "delivery" else ""
+    return f"{subject}{number} {words.replace('_', ' ')}"
+
+
+def _print(text: str) -> None:
+    _console.print(shown_name(text), highlight=False)
+
+
+def _print_json(found: Iterable[Message]) -> None:
+    for one in found:
+        print(json.dumps(json_format.MessageToDict(one, preserving_proto_field_name=True), ensure_ascii=False))
+
+
+def _day(day: datetime | None) -> str:
+    return "" if day is None else day.date().isoformat()
