@@ -351,6 +351,26 @@ def test_month_ends_do_not_drift() -> None:
     assert days_of(leap, "2032-12-31") == ["2028-02-29", "2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"]
 
 
+@pytest.mark.parametrize(
+    ("paused_on", "status"), [("2027-06-05", "skipped"), ("2027-06-06", "planned"), ("2027-06-07", "planned")]
+)
+def test_pause_spares_what_is_past_its_cut_off(paused_on: str, status: str) -> None:
+    """The delivery of 8 June has its cut-off at the beginning of 6 June."""
+    state = subscription("2027-06-01", Interval(Unit.WEEK, 1), cut_off_days=2)
+    paused = evolve_all(state, decide(state, Pause(day("2027-06-16")), day(paused_on)))
+    found = {
+        calendar_day(one.day).isoformat(): str(one.delivery.status) for one in deliveries(paused, day("2027-06-22"))
+    }
+    assert found == {
+        "2027-06-01": "planned", "2027-06-08": status, "2027-06-15": "skipped", "2027-06-22": "planned",
+    }  # fmt: skip
+    # When the pause is over, the same deliveries are skipped as were announced.
+    ended = as_of(paused, day("2027-06-16"))
+    assert [(one.day, one.delivery.status) for one in deliveries(ended, day("2027-06-22"))] == [
+        (one.day, one.delivery.status) for one in deliveries(paused, day("2027-06-22"))
+    ]
+
+
 def test_another_interval_keeps_skips_and_moved_days() -> None:
     state, today = subscription("2027-06-01", Interval(Unit.WEEK, 1)), day("2027-05-30")
     for command in (Skip(2), Move(3, day("2027-06-17")), ChangeInterval(Interval(Unit.WEEK, 2))):
