@@ -1,10 +1,17 @@
 """Subscriptions through the gateway, by the REST API: ids of requests, versions, problems, export and erasure."""
 
+import asyncio
 import contextlib
+import json
+import os
+import shutil
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
+import pytest
 
 from pantree_gateway.server import start as start_gateway
 from pantree_gateway.settings import GatewaySettings
@@ -14,6 +21,7 @@ from pantree_pipeline.__main__ import build as build_pipeline
 from pantree_pipeline.settings import PipelineSettings
 from pantree_runtime.server import running
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/subscriptions.sh"
 MONTHLY = {"unit": "INTERVAL_UNIT_MONTH", "count": 1}
 
 
@@ -31,6 +39,21 @@ async def mesh() -> AsyncIterator[str]:
         gateway = await start_gateway(settings)
         stack.push_async_callback(gateway.stop, 0)
         yield f"http://{gateway.address}"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+async def test_example_with_curl() -> None:
+    async with mesh() as url:
+        command = ("bash", str(EXAMPLE))
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, "PANTREE_URL": url}, stdout=PIPE, stderr=PIPE
+        )
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    *_, deliveries, events = map(json.loads, output.decode().splitlines())
+    assert [one["status"] for one in deliveries["deliveries"]] == ["DELIVERY_STATUS_SKIPPED"]
+    kinds = [one["type"].rpartition(".")[2] for one in events["events"]]
+    assert kinds == ["created", "skipped", "paused", "interval_changed", "cancelled"]
 
 
 async def test_subscription_from_an_offer_to_its_erasure() -> None:
