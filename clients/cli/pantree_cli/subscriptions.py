@@ -95,9 +95,8 @@ subscriptions_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=examples(
-        "pantree subscriptions create 4711 Milk --every 2w --first 2026-12-05",
         "pantree subscriptions list 4711",
-        "pantree subscriptions skip 4711 SUBSCRIPTION --reason too_much",
+        "pantree subscriptions skip 4711 SUBSCRIPTION",
     ),
 )
 
@@ -196,7 +195,7 @@ def offer(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """Store a subscription that is shown to a customer, and print its id."""
+    """Store an offer that is shown to a customer, and print its id."""
     offered = SubscribedItem(item, category, item_id, variant)
     request = OfferRequest(customer_id, offered, _interval(every), quantity, channel, recommendation_id).message()
     request.actor, request.request_id = actor, request_id or uuid.uuid4().hex
@@ -617,8 +616,8 @@ def _table(*headings: str) -> Table:
 def _keep_ids_whole(table: Table, *columns: int) -> Table:
     """The table, with columns of ids wide enough to copy those that the service chose."""
     for column in columns:
-        longest = max((len(str(cell)) for cell in table.columns[column].cells), default=0)
-        table.columns[column].min_width = min(longest, _ID_WIDTH)
+        width = max((len(str(cell)) for cell in table.columns[column].cells), default=0)
+        table.columns[column].min_width = min(width, _ID_WIDTH)
     return table
 
 
