@@ -10,5 +10,8 @@ def data_dir() -> Path:
 
 
 def keep_private() -> None:
-    """Lets only their owner read the files that this process creates from now on: they hold purchases."""
+    """Lets only their owner read the files that this process creates from now on: they hold purchases.
+
+    For the program of a part. A caller that builds a part in its own process keeps its umask.
+    """
     os.umask(0o077)

@@ -27,6 +27,7 @@ from pantree_runtime.free_memory import trim_periodically
 from pantree_runtime.identity import Identity, load_identity
 from pantree_runtime.interceptors.handlers import CallInterceptor
 from pantree_runtime.interceptors.served_call import DEFAULT_HELD_MIB, AdmissionPolicy
+from pantree_runtime.local_files import keep_private
 from pantree_runtime.logging import configure_logging
 from pantree_runtime.settings import MAX_CALLS, PartSettings, load_settings
 from pantree_runtime.status import translate_rpc_errors
@@ -359,6 +360,7 @@ class Program(Generic[SettingsT]):
         )
         add_stdin_option(parser)
         arguments = parser.parse_args()
+        keep_private()
         settings = load_settings(self.settings_class)
         if arguments.demo and not settings.debug:
             settings = settings.model_copy(update={"log_level": "WARNING"})

@@ -230,6 +230,7 @@ async def test_killed_process_leaves_complete_points_and_a_second_run_completes_
 def test_files_of_a_store_are_private(kind: str, place: Path) -> None:
     program = """
 import asyncio, sys
+from pantree_runtime.local_files import keep_private
 from pantree_vector.__main__ import store_of
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.core.similarity import Similarity
@@ -242,6 +243,7 @@ async def main():
     await similarity.index_histories(histories(2))
     await similarity.close()
 
+keep_private()
 asyncio.run(main())
 """
     scheme = {"milvus-lite": "milvus+lite", "qdrant-directory": "qdrant"}[kind]

@@ -68,6 +68,7 @@ from pantree_client import (
 from pantree_reader import ReadOptions, read_file
 from pantree_reader.layouts import ROLES
 from pantree_runtime.identity import CLIENT
+from pantree_runtime.local_files import keep_private
 from pantree_runtime.server import run as run_event_loop
 from pantree_runtime.settings import PartSettings, load_settings
 
@@ -633,6 +634,7 @@ async def _up(
     route: str | None = None,
 ) -> None:
     """Runs a mesh until a signal. `route` is one of the console to open in a browser."""
+    keep_private()
     main_task = asyncio.current_task()
     assert main_task is not None
 

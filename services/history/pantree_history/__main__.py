@@ -19,7 +19,6 @@ from pantree_history.servicer import HistoryServicer
 from pantree_history.settings import HistorySettings
 from pantree_history.subscriptions.servicer import SubscriptionServicer
 from pantree_runtime.dependencies import Dependency
-from pantree_runtime.local_files import keep_private
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
 NAME = "history"
@@ -32,8 +31,6 @@ def store_of(settings: HistorySettings) -> CombinedStore:
     """The configured store, which is not open yet."""
     system, place = settings.store
     if system == "sqlite":
-        if place != MEMORY:
-            keep_private()
         return SqliteStore(place)
     # Imported here, because the client of a server takes a while to import.
     from pantree_history.backends.postgresql import PostgresqlStore

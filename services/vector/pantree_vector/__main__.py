@@ -1,12 +1,9 @@
 """Composition root of the vector service: `python -m pantree_vector [--demo]`."""
 
-from pathlib import Path
-
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime import telemetry
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.dependencies import Dependency
-from pantree_runtime.local_files import keep_private
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.external import StoreOptions
@@ -34,8 +31,6 @@ def store_of(settings: VectorSettings) -> VectorStore:
         timeout_seconds=settings.store_timeout_seconds,
         token=settings.store_token.get_secret_value() or None,
     )
-    if isinstance(place, Path):
-        keep_private()
     # Imported here, because a client takes a second to import and its extra may not be installed.
     if system == "milvus":
         from pantree_vector.backends.milvus import MilvusStore
