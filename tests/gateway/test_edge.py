@@ -306,8 +306,9 @@ async def test_answer_says_when_an_idempotency_key_cannot_be_shared(tmp_path: Pa
             assert len(mesh.pipeline.requests) == 2
             server.start()
             async with asyncio.timeout(REDIS_COOL_DOWN_SECONDS * 10):
-                while (await one.get("/health")).json()["status"] != "healthy":  # noqa: ASYNC110 - another process
-                    await asyncio.sleep(0.1)
+                for client in (one, other):
+                    while (await client.get("/health")).json()["status"] != "healthy":  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.1)
             # It still knows its own key, and what was promised with it.
             assert promises(await post(one)) == (False, True, True)
             assert len(mesh.pipeline.requests) == 2

@@ -222,6 +222,8 @@ test("the client covers every public method of the contract that pages may call"
     listCatalogItems: "catalogItems",
     nextBasket: "nextBasket",
     plan: "plan",
+    whatIf: "streamWhatIf",
+    getWhatIf: "whatIf",
   };
   for (const method of Object.values(methods)) expect(pantree[method]).toBeTypeOf("function");
 });
