@@ -1,5 +1,5 @@
 import { addDays, dayOfText, longDay, number } from "../format.js";
-import { hasRunOut, isEarly, type DayAtHome, type ItemAtHome } from "../state/whatif.js";
+import { hasStockout, isEarly, type DayAtHome, type ItemAtHome } from "../state/whatif.js";
 import { texts } from "../texts/index.js";
 import type { ChartData } from "./chart.js";
 
@@ -13,7 +13,7 @@ export function stockChart(item: ItemAtHome, asOf: string, endDate: string): Cha
   const delivered = days.filter(({ delivery }) => delivery);
   const early = delivered.filter(({ delivery }) => delivery && isEarly(delivery));
   const inTime = delivered.filter((day) => !early.includes(day));
-  const ranOut = days.filter(({ need }) => need && hasRunOut(need));
+  const ranOut = days.filter(({ need }) => need && hasStockout(need));
   return {
     sentence: days.length
       ? stock.sentence(item.deliveryCount, item.earlyCount, item.needCount, item.ranOutCount)
@@ -24,7 +24,7 @@ export function stockChart(item: ItemAtHome, asOf: string, endDate: string): Cha
       number(units),
       delivery ? `${number(delivery.quantity)}${isEarly(delivery) ? `, ${stock.early}` : ""}` : "",
       need ? number(need.units) : "",
-      need && hasRunOut(need) ? number(need.units_bought) : "",
+      need && hasStockout(need) ? number(need.units_bought) : "",
     ]),
     points: days.map((day) => ({ x: day.day, text: dayText(day) })),
     height: HEIGHT,
@@ -58,6 +58,6 @@ function dayText({ day, units, delivery, need }: DayAtHome): string {
   const { stock } = texts.charts;
   const parts = [stock.units(units)];
   if (delivery) parts.push(isEarly(delivery) ? stock.cameEarly(delivery.quantity) : stock.came(delivery.quantity));
-  if (need) parts.push(hasRunOut(need) ? stock.ranOut(need.units, need.units_bought) : stock.used(need.units));
+  if (need) parts.push(hasStockout(need) ? stock.ranOut(need.units, need.units_bought) : stock.used(need.units));
   return `${longDay(day)}: ${parts.join(", ")}`;
 }

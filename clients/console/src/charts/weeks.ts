@@ -7,7 +7,7 @@ import type { ChartData } from "./chart.js";
 const HEIGHT = 200;
 const MARGIN = 46;
 
-/** What was really paid in each week, beside what it would have been with the plan. The axis has all weeks from the start. */
+/** What was really paid in each week, and what it would have been with the plan. The axis has all weeks from the start. */
 export function weeksChart(weeks: readonly WhatIfWeek[], weekCount: number, currency: string): ChartData {
   const { whatIf: words } = texts;
   const last = weeks.at(-1)?.cumulative_totals;

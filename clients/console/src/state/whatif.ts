@@ -68,7 +68,7 @@ interface Named {
   variant: string;
 }
 
-// Names may repeat where a shop tells items apart by id or variant.
+// Names may repeat where a shop distinguishes items by id or variant.
 const keyOf = ({ name, item_id, variant }: Named): string => JSON.stringify([name, item_id, variant]);
 
 export interface DayAtHome {
@@ -91,7 +91,7 @@ export interface ItemAtHome {
 }
 
 export const isEarly = ({ units_on_hand }: WhatIfDelivery): boolean => units_on_hand > 0;
-export const hasRunOut = ({ units_bought }: WhatIfNeed): boolean => units_bought > 0;
+export const hasStockout = ({ units_bought }: WhatIfNeed): boolean => units_bought > 0;
 
 /** The items of the plan with their units at home, by name; known as soon as the plan is. */
 export function itemsAtHome({ started, weeks }: Replay): ItemAtHome[] {
@@ -112,7 +112,7 @@ export function itemsAtHome({ started, weeks }: Replay): ItemAtHome[] {
         deliveryCount: deliveries.length,
         earlyCount: deliveries.filter(isEarly).length,
         needCount: needs.length,
-        ranOutCount: needs.filter(hasRunOut).length,
+        ranOutCount: needs.filter(hasStockout).length,
       };
     })
     .sort((one, other) => one.name.localeCompare(other.name));
@@ -129,15 +129,15 @@ function daysOf(week: WhatIfWeek, key: string): DayAtHome[] {
 }
 
 export const earlyOf = ({ weeks }: Replay): WhatIfDelivery[] => weeks.flatMap(({ deliveries }) => deliveries.filter(isEarly));
-export const ranOutOf = ({ weeks }: Replay): WhatIfNeed[] => weeks.flatMap(({ needs }) => needs.filter(hasRunOut));
+export const ranOutOf = ({ weeks }: Replay): WhatIfNeed[] => weeks.flatMap(({ needs }) => needs.filter(hasStockout));
 
 /** What the items of the plan cost with it: the deliveries, and what was still bought in the shop. */
 export const costWithPlan = ({ delivery_cost, purchase_cost }: WhatIfTotals): number => delivery_cost + purchase_cost;
 
-export type Verdict = "nothing" | "noPrices" | "saved" | "same" | "cost";
+export type Conclusion = "nothing" | "noPrices" | "saved" | "same" | "cost";
 
 /** What the replay comes to. Units at home at the end are paid but not used, so they do not count as lost. */
-export function verdictOf(started: WhatIfStarted, { totals, has_prices, savings_without_stock }: WhatIfSummary): Verdict {
+export function conclusionOf(started: WhatIfStarted, { totals, has_prices, savings_without_stock }: WhatIfSummary): Conclusion {
   if (started.plan.deliveries.length === 0) return "nothing";
   if (!has_prices) return "noPrices";
   // As for the value of an item: within 2 % is the same.
@@ -167,7 +167,7 @@ export function formFaults(problems: readonly FieldProblem[]): { faults: Map<str
   return { faults, others };
 }
 
-/** Whether the budget is no number at all; whether it is in bounds is the gateway's to say. */
+/** Whether the budget is not a number. The gateway checks its bounds. */
 export const isBudgetUnreadable = ({ budget }: Wishes): boolean => Number.isNaN(amountOf(budget));
 
 /** Constraints as typed: unlike a slider's, an amount below 0 is sent, so that the gateway says what is wrong with it. */

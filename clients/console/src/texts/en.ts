@@ -177,7 +177,7 @@ export const en = {
     atHome: "At home, day by day",
     itemAtHome: (item: string) => `${item}, at home by day`,
     cameEarly: "Came early",
-    hasRunOut: "Ran out",
+    hasStockout: "Ran out",
     byWeek: "Week by week",
     week: (n: number) => `Week ${n}`,
     weekFrom: "Week",

@@ -20,7 +20,7 @@ import {
   MAX_WEEKS,
   NO_REPLAY,
   ranOutOf,
-  verdictOf,
+  conclusionOf,
   type ItemAtHome,
   type Replay,
   type ReplayAction,
@@ -236,21 +236,21 @@ function Lacking({ texts: found, title }: { texts: readonly string[]; title: str
   );
 }
 
-/** Totals so far, and the verdict at the end: what is below stays where it is. */
+/** Totals so far, and the conclusion at the end: what is below stays where it is. */
 function Summary({ started, weeks, summary }: {
   started: NonNullable<Replay["started"]>; weeks: Replay["weeks"]; summary: Replay["summary"];
 }) {
   const totals = summary?.totals ?? weeks.at(-1)?.cumulative_totals;
   const currency = started.currency_code;
-  const verdict = summary && verdictOf(started, summary);
+  const conclusion = summary && conclusionOf(started, summary);
   const saved = summary?.savings_without_stock ?? 0;
   return (
     <>
       <p class="verdict">
-        {verdict === null ? words.soFar
-          : verdict === "saved" ? words.saved(money(saved, currency), weeks.length)
-          : verdict === "cost" ? words.cost(money(-saved, currency), weeks.length)
-          : verdict === "same" ? words.same(weeks.length)
+        {conclusion === null ? words.soFar
+          : conclusion === "saved" ? words.saved(money(saved, currency), weeks.length)
+          : conclusion === "cost" ? words.cost(money(-saved, currency), weeks.length)
+          : conclusion === "same" ? words.same(weeks.length)
           : words.noPrices}
       </p>
       <div class="sums">
@@ -261,7 +261,7 @@ function Summary({ started, weeks, summary }: {
             {words.ranOut(totals.stockout_count, totals.need_count)}
           </p>
         )}
-        {totals && verdict !== "noPrices" && (
+        {totals && conclusion !== "noPrices" && (
           <p>
             {words.paid(money(totals.paid, currency), money(costWithPlan(totals), currency))}{" "}
             {summary && summary.stock_cost > 0 && words.stillAtHome(money(summary.stock_cost, currency))}{" "}
@@ -293,7 +293,7 @@ function AtHome({ replay: now }: { replay: Replay }) {
       <ul class="legend" aria-hidden="true">
         <li><span class="sign delivery">▼</span> {texts.charts.timeline.delivery}</li>
         <li><span class="sign early">◆</span> {words.cameEarly}</li>
-        <li><span class="sign ran-out">✕</span> {words.hasRunOut}</li>
+        <li><span class="sign ran-out">✕</span> {words.hasStockout}</li>
       </ul>
       <ul class="cards">
         {items.slice(0, limit).map((item) => <ItemCard key={item.key} item={item} replay={now} />)}
@@ -394,7 +394,7 @@ function Misses({ replay: now }: { replay: Replay }) {
       <div>
         <MissList title={words.cameEarly} none={words.noneEarly} icon="◆" kind="early"
           entries={early.map((one) => ({ ...one, text: earlyText(one) }))} />
-        <MissList title={words.hasRunOut} none={words.noneRanOut} icon="✕" kind="ran-out"
+        <MissList title={words.hasStockout} none={words.noneRanOut} icon="✕" kind="ran-out"
           entries={ranOut.map((one) => ({ ...one, text: ranOutText(one) }))} />
       </div>
     </section>

@@ -2,7 +2,7 @@ import type { WhatIfDelivery, WhatIfNeed, WhatIfStarted, WhatIfSummary, WhatIfTo
 import { expect, test } from "vitest";
 import { stockChart } from "../../src/charts/stock.js";
 import { weeksChart } from "../../src/charts/weeks.js";
-import { earlyOf, foldReplay, formFaults, isBudgetUnreadable, itemsAtHome, NO_REPLAY, ranOutOf, replayConstraints, verdictOf, type Replay } from "../../src/state/whatif.js";
+import { earlyOf, foldReplay, formFaults, isBudgetUnreadable, itemsAtHome, NO_REPLAY, ranOutOf, replayConstraints, conclusionOf, type Replay } from "../../src/state/whatif.js";
 
 const MILK = { name: "Milk", item_id: "", variant: "1 L" };
 const wishes = { tolerance: 0.5, budget: "", boxes: "", weekday: "" };
@@ -77,9 +77,9 @@ test.each([
   [1, true, 5, "saved"],
   [1, true, -5, "cost"],
   [1, true, 2, "same"],
-])("%i boxes, prices %s, saving %d: %s", (boxes, has_prices, savings_without_stock, verdict) => {
+])("%i boxes, prices %s, saving %d: %s", (boxes, has_prices, savings_without_stock, conclusion) => {
   const summary = { totals: totals({ paid: 100, savings: -50 }), has_prices, savings_without_stock } as WhatIfSummary;
-  expect(verdictOf(started(boxes), summary)).toBe(verdict);
+  expect(conclusionOf(started(boxes), summary)).toBe(conclusion);
 });
 
 test("messages of the gateway come to their fields", () => {
@@ -92,7 +92,7 @@ test("messages of the gateway come to their fields", () => {
   expect(others.map(({ field }) => field)).toEqual(["history_columns.days"]);
 });
 
-test("a budget below 0 is sent, and what is no number is not", () => {
+test("a budget below 0 is sent, and what is not a number is not", () => {
   expect(replayConstraints({ ...wishes, budget: "-2", boxes: "3" })).toEqual({ budget_per_month: -2, max_boxes_per_month: 3 });
   expect(replayConstraints(wishes)).toEqual({});
   expect(isBudgetUnreadable({ ...wishes, budget: "much" })).toBe(true);
