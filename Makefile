@@ -174,8 +174,11 @@ batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times ea
 random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py
 
+# The client of Redis needs it before Python 3.11.3, such as Debian's.
+OLDER_PYTHON_PINS := async-timeout==5.0.1
 pins: ## Pin the versions that .venv has, in scripts/constraints.txt, and their hashes, in scripts/hashes.txt
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt
+	@echo "$(OLDER_PYTHON_PINS)" >> scripts/constraints.txt && sort --ignore-case --output scripts/constraints.txt scripts/constraints.txt
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-deps --no-annotate --no-header --no-emit-find-links \
 	  --no-emit-index-url scripts/constraints.txt --output-file scripts/hashes.txt
 

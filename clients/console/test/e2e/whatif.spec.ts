@@ -13,7 +13,7 @@ test("the last weeks of a file are played with a plan, and what is wrong is said
   await expect(page.locator(".status")).toHaveText("12 weeks played.");
   // Weeks that arrive push nothing above them.
   expect((await shift(page)) - before).toBeLessThan(0.05);
-  await expect(page.locator(".conclusion")).toContainText(/^The plan would have (saved|cost) .* in 12 weeks\.$/);
+  await expect(page.locator(".verdict")).toContainText(/^The plan would have (saved|cost) .* in 12 weeks\.$/);
   await expect(page.locator(".weekly tbody tr")).toHaveCount(12);
 
   // The parts agree with each other: early deliveries in the total, in the list and on the cards.
@@ -63,16 +63,16 @@ test("what cannot be played is said, and the next try succeeds", async ({ page }
   await expect(page.locator(".status")).toHaveText("1 week played.");
   await page.getByRole("button", { name: "Use another file" }).click();
   await page.locator("input[type=file]").setInputFiles(EXAMPLE);
-  await expect(page.locator(".conclusion")).toContainText("in 1 week.");
+  await expect(page.locator(".verdict")).toContainText("in 1 week.");
   await page.getByLabel("Budget in 4 weeks").fill("much");
   await page.getByRole("button", { name: "Play the weeks" }).click();
   await expect(page.getByLabel("Budget in 4 weeks")).toHaveAccessibleDescription(/Give an amount/);
   // The last answer stays.
-  await expect(page.locator(".conclusion")).toContainText("in 1 week.");
+  await expect(page.locator(".verdict")).toContainText("in 1 week.");
   await page.getByLabel("Budget in 4 weeks").fill("0.1");
   await page.getByRole("button", { name: "Play the weeks" }).click();
   await expect(page.getByRole("note")).toContainText("The budget is too small");
-  await expect(page.locator(".conclusion")).toHaveText("Nothing was worth a subscription on that day.");
+  await expect(page.locator(".verdict")).toHaveText("Nothing was worth a subscription on that day.");
   await checkAxe(page);
 });
 
