@@ -65,7 +65,7 @@ Certificates = Annotated[
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="The customer.")]
 
 customer_app = typer.Typer(
-    help="Shows, exports and erases the stored purchases of a customer.",
+    help="Shows, exports and erases what is stored of a customer.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=examples("pantree customer show 4711", "pantree customer erase 4711"),

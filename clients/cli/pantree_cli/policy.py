@@ -15,7 +15,7 @@ from pantree_domain.goods import GoodsPolicy, GoodsType, Offering, load_goods_po
 console = Console()
 
 policy_app = typer.Typer(
-    help="Show which goods are never offered, discounted or suggested.",
+    help="Show goods that are never offered, discounted or suggested.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=examples("pantree policy show", "pantree policy check 'Barefoot Moscato'"),
