@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from rich.console import Console
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.history.v1 import history_service_pb2_grpc as rpc
@@ -20,6 +19,8 @@ from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
 from pantree_cli import inputs
 from pantree_cli.help import examples
 from pantree_cli.mesh import client_identity, default_address
+from pantree_cli.options import Certificates
+from pantree_cli.output import console, errors
 from pantree_domain.days import day_number
 from pantree_reader import ReadOptions, read_file
 from pantree_runtime.channel import open_channel
@@ -27,8 +28,6 @@ from pantree_runtime.server import run as run_event_loop
 from pantree_runtime.status import translate_rpc_errors
 from pantree_runtime.tenants import check_tenant, tenant_metadata
 
-_console = Console(markup=False, emoji=False)
-_errors = Console(stderr=True, markup=False, emoji=False)
 # Rows of a batch: far below the limit of a message of 4 MiB.
 _BATCH_ROWS = 5_000
 _MAX_SECONDS = 3600.0
@@ -54,12 +53,6 @@ PipelineAddress = Annotated[
         metavar="HOST:PORT",
         envvar="PANTREE_PIPELINE_ADDRESS",
         help="Address of the pipeline; by default its port on this machine.",
-    ),
-]
-Certificates = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", envvar="PANTREE_CERTIFICATES", help="Directory created by `make certs`; enables mutual TLS."
     ),
 ]
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="The customer.")]
@@ -112,7 +105,7 @@ def import_files(
     for path in files:
         file = read_file(path, ReadOptions(columns=inputs.columns_of(columns or ()), today=datetime.now().date()))
         for note in file.notes:
-            _errors.print(f"{path}: {note}.", soft_wrap=True, highlight=False)
+            errors.print(f"{path}: {note}.", soft_wrap=True, highlight=False)
         currency_codes.add(file.currency_code)
         for one in file.households:
             rows += _rows_of(one.household or customer_id or path.stem, one.purchases)
@@ -190,16 +183,16 @@ async def _import(
         address, timeout_seconds=_MAX_SECONDS, part="history", identity=client_identity(certificates)
     ) as channel:
         stub = rpc.HistoryServiceStub(channel)
-        with translate_rpc_errors("history"), _errors.status("storing") as status:
+        with translate_rpc_errors("history"), errors.status("storing") as status:
             async for response in stub.ImportPurchases(send(), metadata=tenant_metadata(tenant)):
                 added += response.added_count
                 duplicates += response.duplicate_count
                 rejected += response.rejected_count
                 status.update(f"storing: {response.next_row:,} of {count:,} lines")
                 for row in response.rejected:
-                    _errors.print(f"rejected: line {row.row + 1:,}: {row.message}", soft_wrap=True, highlight=False)
+                    errors.print(f"rejected: line {row.row + 1:,}: {row.message}", soft_wrap=True, highlight=False)
     verb = "would be stored" if dry_run else "stored"
-    _console.print(
+    console.print(
         f"{count:,} lines: {added:,} {verb}, {duplicates:,} already stored, {rejected:,} rejected.", highlight=False
     )
     return rejected

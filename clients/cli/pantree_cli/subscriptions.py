@@ -1,5 +1,6 @@
 """`pantree subscriptions`: offers and subscriptions of customers."""
 
+import inspect
 import json
 import re
 import uuid
@@ -12,14 +13,15 @@ import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from pantree.subscription.v1 import subscription_service_pb2 as messages
 from pantree.subscription.v1 import subscription_service_pb2_grpc as rpc
-from pantree_cli.customer import Certificates, CustomerId, HistoryAddress, Tenant
+from pantree_cli.customer import CustomerId, HistoryAddress, Tenant
 from pantree_cli.help import examples
 from pantree_cli.mesh import client_identity, default_address
+from pantree_cli.options import AsJson, Certificates
+from pantree_cli.output import console
 from pantree_cli.view import shown_name
 from pantree_client.subscriptions import (
     Cancel,
@@ -56,7 +58,6 @@ from pantree_runtime.server import run as run_event_loop
 from pantree_runtime.status import translate_rpc_errors
 from pantree_runtime.tenants import check_tenant, tenant_metadata
 
-_console = Console(markup=False, emoji=False)
 _MAX_SECONDS = 60.0
 _PAGE_SIZE = 100
 _EVERY = re.compile(r"(\d{1,3})?\s*(day|week|month|d|w|m)s?")
@@ -88,7 +89,6 @@ OptionalQuantity = Annotated[int | None, _option("N", "Units of a delivery; by d
 Actor = Annotated[str, _option("NAME", "Who causes the change; it is kept with each event.")]
 Etag = Annotated[str, _option("ETAG", "Change nothing unless the subscription still has this etag.")]
 RequestId = Annotated[str, _option("ID", "Makes it safe to repeat the command; by default a random one.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
 subscriptions_app = typer.Typer(
     help="Shows and changes the subscriptions of a customer.",
@@ -105,6 +105,40 @@ def _command(name: str, *lines: str) -> Callable[[Callable[..., None]], Callable
     return subscriptions_app.command(name, epilog=examples(*(f"pantree subscriptions {line}" for line in lines)))
 
 
+def _lever(name: str, *lines: str) -> Callable[[Callable[..., Lever]], Callable[..., Lever]]:
+    """Makes a command of a function that returns a lever of its options; the command has those of all levers, too."""
+
+    def add(lever_of: Callable[..., Lever]) -> Callable[..., Lever]:
+        def change(
+            customer_id: CustomerId,
+            subscription_id: SubscriptionId,
+            *,
+            actor: Actor = "operator",
+            etag: Etag = "",
+            request_id: RequestId = "",
+            tenant: Tenant = "",
+            address: HistoryAddress = "",
+            certificates: Certificates = None,
+            **options: Any,
+        ) -> None:
+            service = _Service(tenant, address, certificates)
+            service.change(customer_id, subscription_id, lever_of(**options), actor, etag, request_id)
+
+        # typer reads the options of a command from its signature.
+        *own, _ = inspect.signature(change).parameters.values()
+        ids, shared = own[:2], own[2:]
+        options = [
+            one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in inspect.signature(lever_of).parameters.values()
+        ]
+        change.__signature__ = inspect.Signature([*ids, *options, *shared])  # type: ignore[attr-defined]
+        change.__annotations__ = {one.name: one.annotation for one in (*ids, *options, *shared)}
+        change.__doc__ = lever_of.__doc__
+        _command(name, *lines)(change)
+        return lever_of
+
+    return add
+
+
 @_command("list", "list 4711")
 def list_subscriptions(
     customer_id: CustomerId,
@@ -119,7 +153,7 @@ def list_subscriptions(
     if as_json:
         _print_json(found)
     elif found:
-        _console.print(_subscriptions_table(map(to_subscription, found)))
+        console.print(_subscriptions_table(map(to_subscription, found)))
     else:
         _print(f"{customer_id} has no subscriptions.")
 
@@ -151,7 +185,7 @@ def show(
     one = to_subscription(subscription)
     _print_subscription(one)
     if deliveries:
-        _console.print(_deliveries_table(one.item, map(to_delivery, deliveries)))
+        console.print(_deliveries_table(one.item, map(to_delivery, deliveries)))
     else:
         _print("No deliveries.")
 
@@ -175,7 +209,7 @@ def events(
     for event in map(to_subscription_event, found):
         when = event.occurred_at[:16].replace("T", " ")
         table.add_row(str(event.number), when, shown_name(_event_text(event)), shown_name(event.actor))
-    _console.print(table)
+    console.print(table)
 
 
 @_command("offer", "offer 4711 Milk --every 2w --channel email")
@@ -220,7 +254,7 @@ def offers(
     table = _table("offer", "shown", "content", "accepted by")
     for one in map(to_offer, found):
         table.add_row(one.offer_id, one.shown_at[:10], shown_name(_content(one)), shown_name(one.subscription_id))
-    _console.print(_keep_ids_whole(table, 0, 3))
+    console.print(_keep_ids_whole(table, 0, 3))
 
 
 @_command("accept", "accept 4711 OFFER --first 2026-12-05 --consent Yes")
@@ -288,175 +322,88 @@ def create(
     _create(_Service(tenant, address, certificates), request, actor, request_id)
 
 
-@_command("skip", "skip 4711 SUBSCRIPTION", "skip 4711 SUBSCRIPTION --delivery 3 --reason too_much")
+@_lever("skip", "skip 4711 SUBSCRIPTION", "skip 4711 SUBSCRIPTION --delivery 3 --reason too_much")
 def skip(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     delivery: NextDelivery = 0,
     reason: Annotated[str, _option("WORD", "Why, one word for statistics, such as too_much.")] = "",
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Leave out a delivery; the others keep their days."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, Skip(delivery, reason), actor, etag, request_id)
+    return Skip(delivery, reason)
 
 
-@_command("restore", "restore 4711 SUBSCRIPTION 3")
+@_lever("restore", "restore 4711 SUBSCRIPTION 3")
 def restore(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     delivery: Annotated[int, typer.Argument(metavar="N", help="Number of the delivery.")],
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Take back the skip or the move of a delivery."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, Restore(delivery), actor, etag, request_id)
+    return Restore(delivery)
 
 
-@_command("move", "move 4711 SUBSCRIPTION 2026-12-07", "move 4711 SUBSCRIPTION 2027-01-04 --delivery 3")
+@_lever("move", "move 4711 SUBSCRIPTION 2026-12-07", "move 4711 SUBSCRIPTION 2027-01-04 --delivery 3")
 def move(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     day: Annotated[datetime, typer.Argument(metavar="DATE", help="New day of the delivery.", formats=[_DAY])],
     delivery: NextDelivery = 0,
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Deliver on another day; the other deliveries keep theirs."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, Move(day.date(), delivery), actor, etag, request_id)
+    return Move(day.date(), delivery)
 
 
-@_command("send-now", "send-now 4711 SUBSCRIPTION")
-def send_now(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+@_lever("send-now", "send-now 4711 SUBSCRIPTION")
+def send_now() -> Lever:
     """Lock the next delivery for today."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, SendNow(), actor, etag, request_id)
+    return SendNow()
 
 
-@_command("pause", "pause 4711 SUBSCRIPTION", "pause 4711 SUBSCRIPTION --until 2027-01-10")
+@_lever("pause", "pause 4711 SUBSCRIPTION", "pause 4711 SUBSCRIPTION --until 2027-01-10")
 def pause(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     until: Annotated[
         datetime | None, _option("DATE", "Day on which deliveries go on; by default not at all.", formats=[_DAY])
     ] = None,
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Deliver nothing for a while. What is past its cut-off still arrives."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, Pause(until and until.date()), actor, etag, request_id)
+    return Pause(until and until.date())
 
 
-@_command("resume", "resume 4711 SUBSCRIPTION")
-def resume(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+@_lever("resume", "resume 4711 SUBSCRIPTION")
+def resume() -> Lever:
     """End a pause."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, Resume(), actor, etag, request_id)
+    return Resume()
 
 
-@_command("interval", "interval 4711 SUBSCRIPTION 3w", "interval 4711 SUBSCRIPTION '1 month' --next 2027-01-31")
+@_lever("interval", "interval 4711 SUBSCRIPTION 3w", "interval 4711 SUBSCRIPTION '1 month' --next 2027-01-31")
 def interval(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     every: Annotated[
         str, typer.Argument(metavar="INTERVAL", help="Interval, such as 2w, '10 days', '1 month' or weekly.")
     ],
     next_date: Annotated[
         datetime | None, _option("DATE", "Day of the next delivery; by default it is kept.", "--next", formats=[_DAY])
     ] = None,
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Deliver more or less often. Skipped and moved deliveries stay so."""
-    lever = ChangeInterval(_interval(every), next_date and next_date.date())
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, lever, actor, etag, request_id)
+    return ChangeInterval(_interval(every), next_date and next_date.date())
 
 
-@_command("quantity", "quantity 4711 SUBSCRIPTION 2")
+@_lever("quantity", "quantity 4711 SUBSCRIPTION 2")
 def change_quantity(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     quantity: Annotated[int, typer.Argument(metavar="N", help="Units of a delivery.")],
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Deliver another quantity."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, ChangeQuantity(quantity), actor, etag, request_id)
+    return ChangeQuantity(quantity)
 
 
-@_command("item", "item 4711 SUBSCRIPTION 'Oat milk' --item-id om-1")
+@_lever("item", "item 4711 SUBSCRIPTION 'Oat milk' --item-id om-1")
 def change_item(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     item: ItemName,
     item_id: ItemId = "",
     category: Category = "",
     variant: Variant = "",
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Deliver another item."""
-    lever = ChangeItem(SubscribedItem(item, category, item_id, variant))
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, lever, actor, etag, request_id)
+    return ChangeItem(SubscribedItem(item, category, item_id, variant))
 
 
-@_command("cancel", "cancel 4711 SUBSCRIPTION --reason too_much", "cancel 4711 SUBSCRIPTION --on 2027-01-31")
+@_lever("cancel", "cancel 4711 SUBSCRIPTION --reason too_much", "cancel 4711 SUBSCRIPTION --on 2027-01-31")
 def cancel(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     cancel_on: Annotated[
         datetime | None, _option("DATE", "First day without deliveries; by default today.", "--on", formats=[_DAY])
     ] = None,
@@ -465,37 +412,20 @@ def cancel(
     ] = "",
     feedback: Annotated[str, _option("WORD", "What would have kept the customer, such as longer_interval.")] = "",
     comment: Annotated[str, _option("TEXT", "What the customer wrote; it is erased with the customer.")] = "",
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """End a subscription, now or on a day."""
-    lever = Cancel(cancel_on and cancel_on.date(), reason, feedback, comment)
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, lever, actor, etag, request_id)
+    return Cancel(cancel_on and cancel_on.date(), reason, feedback, comment)
 
 
-@_command("reactivate", "reactivate 4711 SUBSCRIPTION", "reactivate 4711 SUBSCRIPTION --next 2027-01-10")
+@_lever("reactivate", "reactivate 4711 SUBSCRIPTION", "reactivate 4711 SUBSCRIPTION --next 2027-01-10")
 def reactivate(
-    customer_id: CustomerId,
-    subscription_id: SubscriptionId,
     next_date: Annotated[
         datetime | None,
         _option("DATE", "Day of the next delivery; by default the next of the interval.", "--next", formats=[_DAY]),
     ] = None,
-    actor: Actor = "operator",
-    etag: Etag = "",
-    request_id: RequestId = "",
-    tenant: Tenant = "",
-    address: HistoryAddress = "",
-    certificates: Certificates = None,
-) -> None:
+) -> Lever:
     """Take back an announced cancellation, or begin again."""
-    service = _Service(tenant, address, certificates)
-    service.change(customer_id, subscription_id, Reactivate(next_date and next_date.date()), actor, etag, request_id)
+    return Reactivate(next_date and next_date.date())
 
 
 class _Service:
@@ -549,7 +479,7 @@ def _create(service: _Service, request: SubscriptionRequest, actor: str, request
     message = request.message()
     message.actor, message.request_id = actor, request_id or uuid.uuid4().hex
     _print_subscription(created := to_subscription(service.call("CreateSubscription", message).subscription))
-    _console.print(_deliveries_table(created.item, created.next_deliveries))
+    console.print(_deliveries_table(created.item, created.next_deliveries))
 
 
 def _interval(text: str) -> DeliveryInterval:
@@ -636,7 +566,7 @@ def _print_change(changed: SubscriptionChange) -> None:
         _print("Nothing changed.")
     _print_subscription(changed.subscription)
     if changed.subscription.next_deliveries:
-        _console.print(_deliveries_table(changed.subscription.item, changed.subscription.next_deliveries))
+        console.print(_deliveries_table(changed.subscription.item, changed.subscription.next_deliveries))
 
 
 def _event_text(event: SubscriptionEvent) -> str:
@@ -647,7 +577,7 @@ def _event_text(event: SubscriptionEvent) -> str:
 
 
 def _print(text: str) -> None:
-    _console.print(shown_name(text), highlight=False)
+    console.print(shown_name(text), highlight=False)
 
 
 def _print_json(found: Iterable[Message]) -> None:
