@@ -13,7 +13,8 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_matrix
 
-from pantree_recommendation.core.planner import PlanItem, PlanPolicy, plan_deliveries
+from pantree_recommendation.core.plan import PlanItem, PlanPolicy
+from pantree_recommendation.core.planner import plan_deliveries
 from tests.benchmarks.measurement import Measurement, alternate
 from tests.recommendation.plans import candidates_of, fixed_cost, random_items
 

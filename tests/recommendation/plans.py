@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median_high
 
 from pantree_recommendation.core.candidate import PaidPrice
-from pantree_recommendation.core.planner import PlanItem, PlanOption, PlanPolicy
+from pantree_recommendation.core.plan import PlanItem, PlanOption, PlanPolicy
 
 LADDER = (7, 14, 21, 28, 35, 42, 56, 84, 112, 168)
 

@@ -12,7 +12,7 @@ from pantree_recommendation.core.candidate import Candidate, DeliveryOption, Pai
 from pantree_recommendation.core.delivery import with_best_option
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
 from pantree_recommendation.core.offer import offer_of
-from pantree_recommendation.core.planner import (
+from pantree_recommendation.core.plan import (
     Binding,
     LeftOutCode,
     PlanConstraints,
@@ -20,8 +20,8 @@ from pantree_recommendation.core.planner import (
     PlannedDeliveries,
     PlanOption,
     PlanPolicy,
-    plan_deliveries,
 )
+from pantree_recommendation.core.planner import plan_deliveries
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.subscription import plan_of, subscription_of
 from pantree_recommendation.core.texts import load_texts

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from pantree_recommendation.core.planner import PlanConstraints, PlanPolicy, plan_deliveries
+from pantree_recommendation.core.plan import PlanConstraints, PlanPolicy
+from pantree_recommendation.core.planner import plan_deliveries
 from tests.recommendation.plans import random_items
 
 # In a process of its own: other tests may have compiled what the service forgot.

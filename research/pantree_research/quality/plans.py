@@ -26,7 +26,8 @@ from pantree_frequency.backends import model_files
 from pantree_frequency.core import AnalysisRequest, Options, analyze_histories
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core.candidate import Candidate, PaidPrice
-from pantree_recommendation.core.planner import PlanItem, PlanPolicy, plan_deliveries
+from pantree_recommendation.core.plan import PlanItem, PlanPolicy
+from pantree_recommendation.core.planner import plan_deliveries
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.recommender import filter_candidates, score, select
 from pantree_recommendation.core.selection import Models as RankingModels

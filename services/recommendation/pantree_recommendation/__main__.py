@@ -15,7 +15,8 @@ from pantree_recommendation.backends.discount_file import BUNDLED, load_discount
 from pantree_recommendation.backends.model_artifact import InvalidModel
 from pantree_recommendation.backends.model_files import ModelFiles
 from pantree_recommendation.core.next_basket import NextBasketModel, NextBasketRequest
-from pantree_recommendation.core.planner import PlanItem, PlanOption, plan_deliveries
+from pantree_recommendation.core.plan import PlanItem, PlanOption
+from pantree_recommendation.core.planner import plan_deliveries
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.selection import ModelCard

@@ -21,8 +21,7 @@ from pantree_recommendation.core.bundle import Bundle
 from pantree_recommendation.core.candidate import Candidate, DeliveryOption, Forecast, PaidPrice
 from pantree_recommendation.core.next_basket import DEFAULT_MAX_ITEMS, BasketMode, NextBasket, NextBasketRequest
 from pantree_recommendation.core.offer import Price
-from pantree_recommendation.core.plan_request import PlanRequest
-from pantree_recommendation.core.planner import (
+from pantree_recommendation.core.plan import (
     CALENDAR_DAYS,
     NO_CONSTRAINTS,
     Binding,
@@ -30,6 +29,7 @@ from pantree_recommendation.core.planner import (
     PlanItem,
     PlanOption,
 )
+from pantree_recommendation.core.plan_request import PlanRequest
 from pantree_recommendation.core.reason import Reason
 from pantree_recommendation.core.recommender import (
     DEFAULT_SUGGESTIONS,

@@ -7,7 +7,7 @@ from datetime import date
 from pantree_recommendation.core.candidate import Candidate, DeliveryOption
 from pantree_recommendation.core.delivery import MAX_LONGER_FACTOR, MIN_LONGER_PROBABILITY, MIN_REGULARITY, keeps
 from pantree_recommendation.core.offer import Offer, Price, offer_of, price_of
-from pantree_recommendation.core.planner import (
+from pantree_recommendation.core.plan import (
     NO_CONSTRAINTS,
     Binding,
     LeftOutCode,
@@ -15,8 +15,8 @@ from pantree_recommendation.core.planner import (
     PlanItem,
     PlanOption,
     PlanPolicy,
-    plan_deliveries,
 )
+from pantree_recommendation.core.planner import plan_deliveries
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.subscription import Plan, Subscription, plan_of, subscription_of

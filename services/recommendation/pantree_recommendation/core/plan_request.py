@@ -6,7 +6,7 @@ from datetime import date
 
 from pantree_domain.money import minor_unit_digits
 from pantree_recommendation.core.bundle import Bundle, bundle_of
-from pantree_recommendation.core.planner import PlanConstraints, PlanItem
+from pantree_recommendation.core.plan import PlanConstraints, PlanItem
 from pantree_recommendation.core.policy import Policy
 
 

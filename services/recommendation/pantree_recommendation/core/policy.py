@@ -13,7 +13,7 @@ from pantree_domain.goods.seasons import Season, load_seasons
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.delivery import DEFAULT_MAX_SUPPLY_DAYS, MIN_REGULARITY
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
-from pantree_recommendation.core.planner import PlanPolicy
+from pantree_recommendation.core.plan import PlanPolicy
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
 # One more step of the ladder, growing as the last one did, would begin here. Items bought less often would be delivered

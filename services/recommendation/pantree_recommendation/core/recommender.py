@@ -14,7 +14,7 @@ from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.delivery import with_best_option
 from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
-from pantree_recommendation.core.planner import NO_CONSTRAINTS, Binding, PlanConstraints, PlanItem
+from pantree_recommendation.core.plan import NO_CONSTRAINTS, Binding, PlanConstraints, PlanItem
 from pantree_recommendation.core.policy import Policy, rejection_reason, season_of
 from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode

@@ -10,14 +10,8 @@ from pantree_domain.cadence import LADDER, Cadence
 from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent, round_to_cent
 from pantree_recommendation.core.discount import DiscountTier
 from pantree_recommendation.core.offer import Price
-from pantree_recommendation.core.planner import (
-    CALENDAR_DAYS,
-    MONTH_DAYS,
-    YEAR_DAYS,
-    PlannedDeliveries,
-    PlannedItem,
-    PlanPolicy,
-)
+from pantree_recommendation.core.plan import CALENDAR_DAYS, MONTH_DAYS, PlannedDeliveries, PlannedItem, PlanPolicy
+from pantree_recommendation.core.planner import YEAR_DAYS
 from pantree_recommendation.core.savings import annual_cost, annual_savings, savings_vs_paid
 
 # Less than this of what was paid is no difference.
