@@ -16,7 +16,7 @@ import websockets
 
 from pantree_client import Purchase, WhatIfRequest
 from pantree_client.client import PantreeClient
-from pantree_client.results import WhatIfStarted, WhatIfSummary
+from pantree_client.what_if import WhatIfStarted, WhatIfSummary
 from tests.e2e.mesh import RunningMesh
 from tests.pipeline.plain_replay import daily_replay, totals
 

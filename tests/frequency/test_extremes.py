@@ -149,7 +149,7 @@ def test_memory_of_a_forecast_does_not_grow_with_the_items() -> None:
 
     temporary_bytes(10)
     few, many = temporary_bytes(1_000), temporary_bytes(6_000)
-    # Features and statistics take about 1.5 KiB an item; curves of all days would take 7.
+    # Features and statistics take about 1 KiB an item; curves of all days would add 4.5.
     assert many < few + 5_000 * 2_500
 
 

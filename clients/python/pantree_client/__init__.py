@@ -52,15 +52,6 @@ from pantree_client.results import (
     Started,
     Status,
     Suggestion,
-    WhatIf,
-    WhatIfDelivery,
-    WhatIfEvent,
-    WhatIfItem,
-    WhatIfNeed,
-    WhatIfStarted,
-    WhatIfSummary,
-    WhatIfTotals,
-    WhatIfWeek,
 )
 from pantree_client.subscriptions import (
     Cancel,
@@ -88,6 +79,17 @@ from pantree_client.subscriptions import (
     SubscriptionRequest,
 )
 from pantree_client.sync import SyncPantreeClient
+from pantree_client.what_if import (
+    WhatIf,
+    WhatIfDelivery,
+    WhatIfEvent,
+    WhatIfItem,
+    WhatIfNeed,
+    WhatIfStarted,
+    WhatIfSummary,
+    WhatIfTotals,
+    WhatIfWeek,
+)
 from pantree_runtime.errors import (
     AlreadyExists,
     ComponentUnavailable,

@@ -32,8 +32,6 @@ from pantree_client.results import (
     RankingModel,
     Result,
     Status,
-    WhatIf,
-    WhatIfEvent,
     to_archetype,
     to_catalog_item,
     to_config,
@@ -43,8 +41,6 @@ from pantree_client.results import (
     to_next_basket,
     to_result,
     to_status,
-    to_what_if,
-    to_what_if_event,
 )
 from pantree_client.subscriptions import (
     CustomerSubscription,
@@ -66,6 +62,12 @@ from pantree_client.subscriptions import (
 )
 from pantree_client.transports import Secret, Transport
 from pantree_client.transports.mesh import MeshTransport
+from pantree_client.what_if import (
+    WhatIf,
+    WhatIfEvent,
+    to_what_if,
+    to_what_if_event,
+)
 from pantree_runtime.identity import AUTHORITY, CERTIFICATE, KEY, Identity, load_identity
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"

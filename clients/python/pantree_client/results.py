@@ -1,18 +1,14 @@
 """Results: frozen dataclasses. Their `message` is the message of the contract, which has all fields."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeVar
-
-from google.protobuf.message import Message
+from typing import Any
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2
-
-ValueT = TypeVar("ValueT")
-_Date = date  # for classes with a field of this name
+from pantree_client.conversion import value_of
 
 
 @dataclass(frozen=True)
@@ -315,152 +311,6 @@ class DeliveryPlan:
 
 
 @dataclass(frozen=True)
-class WhatIfStarted:
-    """The plan that is replayed; first event of its stream."""
-
-    customer_id: str
-    as_of: date
-    """Day of the plan; the replay starts on the day after."""
-    end_date: date
-    """Last day of the replay."""
-    week_count: int
-    plan: Plan
-    """Without deliveries when no item is worth a subscription."""
-    currency_code: str
-    binding_constraints: tuple[BindingConstraint, ...]
-    warnings: tuple[AnswerWarning, ...]
-    message: messages.WhatIfStarted = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class WhatIfTotals:
-    """Sums over items and days of a replay."""
-
-    box_count: int
-    delivery_count: int
-    """A box has one for each of its items."""
-    early_delivery_count: int
-    """Deliveries that came while units of earlier ones were on hand."""
-    need_count: int
-    """Real purchases of items of the plan, one for each item and day."""
-    stockout_count: int
-    """Real purchases for which the units on hand were too few."""
-    delivered_units: float
-    needed_units: float
-    bought_units: float
-    """Units that the household would still have bought, because they were not on hand."""
-    paid: float
-    """What it really paid for the items of the plan."""
-    delivery_cost: float
-    purchase_cost: float
-    """Of the units that it would still have bought, at the prices really paid."""
-    savings: float
-    """Paid less both costs; negative if the plan cost more."""
-
-
-@dataclass(frozen=True)
-class WhatIfItem:
-    """What would have happened to an item of the plan."""
-
-    name: str
-    item_id: str
-    variant: str
-    totals: WhatIfTotals
-    units_on_hand: tuple[float, ...]
-    """Delivered and not used yet, at the end of each day."""
-
-
-@dataclass(frozen=True)
-class WhatIfDelivery:
-    """A delivery of an item."""
-
-    date: date
-    name: str
-    item_id: str
-    variant: str
-    quantity: int
-    price: float
-    """At the shelf price of its day."""
-    units_on_hand: float
-    """Of earlier deliveries, when it came; it was early unless this is 0."""
-    needed_date: _Date | None
-    """Day on which the first of its units was needed; None if none was."""
-
-
-@dataclass(frozen=True)
-class WhatIfNeed:
-    """A real purchase, and what it would have been with the plan."""
-
-    date: date
-    name: str
-    item_id: str
-    variant: str
-    units: float
-    units_from_stock: float
-    units_bought: float
-    """Still bought, because they had run out."""
-    paid: float
-    purchase_cost: float
-    """Of the units still bought."""
-
-
-@dataclass(frozen=True)
-class WhatIfWeek:
-    """What would have happened in a week."""
-
-    week_number: int
-    """From 1."""
-    start_date: date
-    end_date: date
-    totals: WhatIfTotals
-    cumulative_totals: WhatIfTotals
-    """Of all weeks so far."""
-    items: tuple[WhatIfItem, ...]
-    """By name."""
-    deliveries: tuple[WhatIfDelivery, ...]
-    """By day and name."""
-    needs: tuple[WhatIfNeed, ...]
-    """By day and name."""
-    message: messages.WhatIfWeek = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class WhatIfSummary:
-    """The totals of a replay; last event of its stream."""
-
-    totals: WhatIfTotals
-    items: tuple[WhatIfItem, ...]
-    """By name, with all days."""
-    promised_savings: float | None
-    """What the plan promised to save on the deliveries of these weeks; None if unknown."""
-    stock_cost: float
-    """Of the units that are on hand at the end; they are paid, but not used."""
-    savings_without_stock: float
-    """Savings plus `stock_cost`."""
-    total_spend: float
-    """What the household really paid for everything in these weeks."""
-    has_prices: bool
-    """False if the purchases have no prices: amounts mean nothing."""
-    replay_id: str
-    """Equal for equal replays."""
-    message: messages.WhatIfSummary = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class WhatIf:
-    """A plan, replayed on a household's own past."""
-
-    started: WhatIfStarted
-    weeks: tuple[WhatIfWeek, ...]
-    """Earliest first."""
-    summary: WhatIfSummary
-    message: messages.WhatIfResult = field(repr=False, compare=False)
-
-
-WhatIfEvent = WhatIfStarted | WhatIfWeek | WhatIfSummary
-
-
-@dataclass(frozen=True)
 class NextBasket:
     """The most probable items of a household's next basket."""
 
@@ -589,9 +439,9 @@ Event = Started | MonthlyUpdate | Result
 def to_event(message: messages.StreamProcessResponse) -> Event:
     """Event of a stream."""
     if message.HasField("started"):
-        return _value(Started, message.started)
+        return value_of(Started, message.started)
     if message.HasField("monthly_update"):
-        return _value(MonthlyUpdate, message.monthly_update)
+        return value_of(MonthlyUpdate, message.monthly_update)
     return to_result(message.completed)
 
 
@@ -599,36 +449,37 @@ def to_result(message: messages.ProcessResult) -> Result:
     """Result of a request."""
     answer = message.recommendations
     changes = {change.name: change.text for change in answer.cadence_changes}
-    return _value(
+    return value_of(
         Result,
         message,
         message.history_summary,
         recommendations=tuple(_recommendation(item, changes.get(item.name, "")) for item in answer.recommendations),
-        plan=_plan(answer.plan),
-        binding_constraints=_bindings(answer.binding_constraints),
+        plan=to_plan(answer.plan),
+        binding_constraints=to_bindings(answer.binding_constraints),
         analysis=message.analysis if message.HasField("analysis") else None,
-        suggestions=tuple(_value(Suggestion, item, reasons=_texts(item.reasons)) for item in answer.suggestions),
+        suggestions=tuple(value_of(Suggestion, item, reasons=_texts(item.reasons)) for item in answer.suggestions),
         omitted=_omitted(answer.omitted),
         near_misses=_omitted(answer.near_misses),
-        warnings=tuple(_value(AnswerWarning, warning) for warning in message.warnings),
+        warnings=tuple(value_of(AnswerWarning, warning) for warning in message.warnings),
     )
 
 
-def _plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
+def to_plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
+    """All subscriptions of a household, with their deliveries."""
     has = message.HasField
-    return _value(
+    return value_of(
         Plan,
         message,
         annual_savings_vs_paid=message.annual_savings_vs_paid if has("annual_savings_vs_paid") else None,
         annual_paid=message.annual_paid if has("annual_paid") else None,
         end_date=date.fromisoformat(message.end_date) if message.end_date else None,
         deliveries=tuple(
-            _value(
+            value_of(
                 Delivery,
                 delivery,
                 savings_vs_paid=delivery.savings_vs_paid if delivery.HasField("savings_vs_paid") else None,
                 items=tuple(
-                    _value(
+                    value_of(
                         DeliveredItem,
                         item,
                         savings_vs_paid=item.savings_vs_paid if item.HasField("savings_vs_paid") else None,
@@ -641,7 +492,8 @@ def _plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
     )
 
 
-def _bindings(bindings: Iterable[recommendation_service_pb2.BindingConstraint]) -> tuple[BindingConstraint, ...]:
+def to_bindings(bindings: Iterable[recommendation_service_pb2.BindingConstraint]) -> tuple[BindingConstraint, ...]:
+    """Constraints that cannot be met."""
     return tuple(
         BindingConstraint(one.constraint, one.text, one.fitting_value if one.HasField("fitting_value") else None)
         for one in bindings
@@ -650,87 +502,16 @@ def _bindings(bindings: Iterable[recommendation_service_pb2.BindingConstraint]) 
 
 def to_delivery_plan(message: messages.PlanResult) -> DeliveryPlan:
     """A plan."""
-    return _value(
+    return value_of(
         DeliveryPlan,
         message,
-        plan=_plan(message.plan),
+        plan=to_plan(message.plan),
         subscriptions=tuple(
-            _value(PlannedSubscription, one, one.subscription, **_terms(one.subscription))
+            value_of(PlannedSubscription, one, one.subscription, **_terms(one.subscription))
             for one in message.subscriptions
         ),
         left_out=_omitted(message.left_out),
-        binding_constraints=_bindings(message.binding_constraints),
-    )
-
-
-def to_what_if(message: messages.WhatIfResult) -> WhatIf:
-    """A replay."""
-    return WhatIf(
-        started=_what_if_started(message.started),
-        weeks=tuple(_what_if_week(week) for week in message.weeks),
-        summary=_what_if_summary(message.summary),
-        message=message,
-    )
-
-
-def to_what_if_event(message: messages.WhatIfResponse) -> WhatIfEvent:
-    """Event of a replay."""
-    if message.HasField("started"):
-        return _what_if_started(message.started)
-    if message.HasField("week"):
-        return _what_if_week(message.week)
-    return _what_if_summary(message.completed)
-
-
-def _what_if_started(message: messages.WhatIfStarted) -> WhatIfStarted:
-    return _value(
-        WhatIfStarted,
-        message,
-        plan=_plan(message.plan),
-        binding_constraints=_bindings(message.binding_constraints),
-        warnings=tuple(_value(AnswerWarning, warning) for warning in message.warnings),
-    )
-
-
-def _what_if_week(message: messages.WhatIfWeek) -> WhatIfWeek:
-    return _value(
-        WhatIfWeek,
-        message,
-        totals=_value(WhatIfTotals, message.totals),
-        cumulative_totals=_value(WhatIfTotals, message.cumulative_totals),
-        items=_what_if_items(message.items),
-        deliveries=tuple(
-            _value(
-                WhatIfDelivery,
-                one,
-                date=date.fromisoformat(one.date),
-                needed_date=date.fromisoformat(one.needed_date) if one.needed_date else None,
-            )
-            for one in message.deliveries
-        ),
-        needs=tuple(_value(WhatIfNeed, one, date=date.fromisoformat(one.date)) for one in message.needs),
-    )
-
-
-def _what_if_summary(message: messages.WhatIfSummary) -> WhatIfSummary:
-    return _value(
-        WhatIfSummary,
-        message,
-        totals=_value(WhatIfTotals, message.totals),
-        items=_what_if_items(message.items),
-        promised_savings=message.promised_savings if message.HasField("promised_savings") else None,
-    )
-
-
-def _what_if_items(items: Iterable[messages.WhatIfItem]) -> tuple[WhatIfItem, ...]:
-    return tuple(
-        _value(
-            WhatIfItem,
-            one,
-            totals=_value(WhatIfTotals, one.totals),
-            units_on_hand=tuple(one.units_on_hand),
-        )
-        for one in items
+        binding_constraints=to_bindings(message.binding_constraints),
     )
 
 
@@ -744,11 +525,11 @@ def _terms(subscription: recommendation_service_pb2.Subscription) -> dict[str, A
 
 def to_next_basket(message: messages.NextBasketResult) -> NextBasket:
     """A predicted basket."""
-    return _value(
+    return value_of(
         NextBasket,
         message,
         items=tuple(
-            _value(PredictedItem, item, last_date=date.fromisoformat(item.last_date) if item.last_date else None)
+            value_of(PredictedItem, item, last_date=date.fromisoformat(item.last_date) if item.last_date else None)
             for item in message.items
         ),
     )
@@ -756,14 +537,14 @@ def to_next_basket(message: messages.NextBasketResult) -> NextBasket:
 
 def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_change: str) -> Recommendation:
     subscription, savings = message.subscription, message.subscription.savings_vs_paid
-    savings_vs_paid = _value(
+    savings_vs_paid = value_of(
         SavingsVsPaid,
         savings,
         expected=savings.expected_annual_savings,
         low=savings.low_annual_savings,
         high=savings.high_annual_savings,
     )
-    return _value(
+    return value_of(
         Recommendation,
         message,
         subscription,
@@ -786,8 +567,8 @@ def _texts(reasons: Iterable[recommendation_service_pb2.Reason]) -> tuple[str, .
 
 def to_status(message: messages.GetStatusResponse) -> Status:
     """State of the mesh."""
-    components = (_value(ComponentStatus, item, state=_state_name(item.state)) for item in message.components)
-    return _value(Status, message, state=_state_name(message.state), components=tuple(components))
+    components = (value_of(ComponentStatus, item, state=_state_name(item.state)) for item in message.components)
+    return value_of(Status, message, state=_state_name(message.state), components=tuple(components))
 
 
 def _state_name(state: messages.ComponentState.ValueType) -> str:
@@ -796,39 +577,22 @@ def _state_name(state: messages.ComponentState.ValueType) -> str:
 
 def to_config(message: messages.GetConfigResponse) -> Config:
     """Configuration of the pipeline."""
-    components = (_value(ComponentConfig, item) for item in message.components)
-    cadences = (_value(Cadence, item) for item in message.cadences)
-    return _value(Config, message, components=tuple(components), cadences=tuple(cadences))
+    components = (value_of(ComponentConfig, item) for item in message.components)
+    cadences = (value_of(Cadence, item) for item in message.cadences)
+    return value_of(Config, message, components=tuple(components), cadences=tuple(cadences))
 
 
 def to_archetype(message: simulation_service_pb2.Archetype) -> Archetype:
     """A kind of shopper."""
-    weights = tuple(_value(CategoryWeight, item) for item in message.category_weights)
-    return _value(Archetype, message, category_weights=weights)
+    weights = tuple(value_of(CategoryWeight, item) for item in message.category_weights)
+    return value_of(Archetype, message, category_weights=weights)
 
 
 def to_catalog_item(message: simulation_service_pb2.CatalogItem) -> CatalogItem:
     """A grocery item."""
-    return _value(CatalogItem, message)
+    return value_of(CatalogItem, message)
 
 
 def to_models(message: messages.GetModelsResponse) -> tuple[RankingModel, ...]:
     """The models that rank items."""
-    return tuple(_value(RankingModel, model, model.model) for model in message.ranking.models)
-
-
-def _value(kind: type[ValueT], message: Message, *others: Message, **values: Any) -> ValueT:
-    """Instance of a dataclass. Fields that are not in `values` are copied from the first message that has them.
-
-    A field whose type is a message becomes `message` itself.
-    """
-    for one in fields(kind):  # type: ignore[arg-type] # every kind is a dataclass
-        if one.name in values:
-            continue
-        if isinstance(one.type, type) and issubclass(one.type, Message):
-            values[one.name] = message
-            continue
-        source = next(source for source in (message, *others) if one.name in source.DESCRIPTOR.fields_by_name)
-        value = getattr(source, one.name)
-        values[one.name] = date.fromisoformat(value) if one.type is date else value
-    return kind(**values)
+    return tuple(value_of(RankingModel, model, model.model) for model in message.ranking.models)

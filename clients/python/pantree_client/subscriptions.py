@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Literal, get_args
 
 from pantree.subscription.v1 import subscription_service_pb2 as messages
+from pantree_client.conversion import value_of
 
 IntervalUnit = Literal["day", "week", "month"]
 ReportedStatus = Literal["locked", "sent", "delivered", "failed", "out_of_stock", "substituted", "returned"]
@@ -390,41 +391,36 @@ def to_record_request(
 
 def to_offer(message: messages.Offer) -> Offer:
     """Converts an offer."""
-    values = {one.name: getattr(message, one.name) for one in message.DESCRIPTOR.fields}
-    return Offer(**{**values, "item": _to_item(message.item), "interval": _to_interval(message.interval)})
+    return value_of(Offer, message, item=_to_item(message.item), interval=_to_interval(message.interval))
 
 
 def to_subscription(message: messages.CustomerSubscription) -> CustomerSubscription:
     """Converts a subscription."""
-    values = {one.name: getattr(message, one.name) for one in message.DESCRIPTOR.fields}
     why = message.cancellation
-    values |= {
-        "status": _name(messages.SubscriptionStatus, message.status, "SUBSCRIPTION_STATUS_"),
-        "item": _to_item(message.item),
-        "interval": _to_interval(message.interval),
-        "anchor_date": date.fromisoformat(message.anchor_date),
-        "pause_until": _to_day(message.pause_until),
-        "cancel_on": _to_day(message.cancel_on),
-        "expires_on": _to_day(message.expires_on),
-        "cancellation": Cancellation(why.reason, why.feedback, why.comment)
-        if message.HasField("cancellation")
-        else None,
-        "next_deliveries": tuple(map(to_delivery, message.next_deliveries)),
-    }
-    return CustomerSubscription(**values, message=message)
+    has_reason = message.HasField("cancellation")
+    return value_of(
+        CustomerSubscription,
+        message,
+        status=_name(messages.SubscriptionStatus, message.status, "SUBSCRIPTION_STATUS_"),
+        item=_to_item(message.item),
+        interval=_to_interval(message.interval),
+        pause_until=_to_day(message.pause_until),
+        cancel_on=_to_day(message.cancel_on),
+        expires_on=_to_day(message.expires_on),
+        cancellation=Cancellation(why.reason, why.feedback, why.comment) if has_reason else None,
+        next_deliveries=tuple(map(to_delivery, message.next_deliveries)),
+    )
 
 
 def to_delivery(message: messages.SubscriptionDelivery) -> SubscriptionDelivery:
     """Converts a delivery."""
-    values = {one.name: getattr(message, one.name) for one in message.DESCRIPTOR.fields}
-    values |= {
-        "status": _name(messages.DeliveryStatus, message.status, "DELIVERY_STATUS_"),
-        "date": date.fromisoformat(message.date),
-        "scheduled_date": date.fromisoformat(message.scheduled_date),
-        "item": _to_item(message.item),
-        "delivered_quantity": message.delivered_quantity if message.HasField("delivered_quantity") else None,
-    }
-    return SubscriptionDelivery(**values)
+    return value_of(
+        SubscriptionDelivery,
+        message,
+        status=_name(messages.DeliveryStatus, message.status, "DELIVERY_STATUS_"),
+        item=_to_item(message.item),
+        delivered_quantity=message.delivered_quantity if message.HasField("delivered_quantity") else None,
+    )
 
 
 def to_subscription_event(message: messages.SubscriptionEvent) -> SubscriptionEvent:

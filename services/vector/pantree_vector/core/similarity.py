@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
+from pantree_domain.days import day_number
 from pantree_runtime.cpu_runner import CpuRunner, run_inline
 from pantree_runtime.errors import NotFound
 from pantree_vector.core.diversity import diverse_order
@@ -36,7 +37,6 @@ _MS_PER_CANDIDATE = 0.02
 _NEIGHBORHOOD_MS = 10.0
 DEFAULT_WAITING_DAYS = 28
 """Days until a customer that was stored alone counts as a neighbor."""
-_FIRST_DATE = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class IndexedHistory:
 
 def today() -> int:
     """Days from 1970-01-01 until today, in UTC."""
-    return (datetime.now(UTC).date() - _FIRST_DATE).days
+    return day_number(datetime.now(UTC).date())
 
 
 class Similarity:
