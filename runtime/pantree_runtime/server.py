@@ -60,6 +60,9 @@ def _options(connection_age_ms: int) -> list[tuple[str, int]]:
         # Ends the streams of a client that vanished without closing its connection.
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # Otherwise receive windows grow to megabytes per stream, and callers that stream faster than a part reads fill
+        # its memory before any call is admitted: 64 bulk streams took up to 430 MiB, and 140 without (measured).
+        ("grpc.http2.bdp_probe", 0),
     ]
 
 

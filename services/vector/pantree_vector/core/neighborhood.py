@@ -28,7 +28,8 @@ MIN_BUYERS = 5
 """Minimum number of regular buyers of an item that is included (k-anonymity)."""
 COPY_RATIO, MIN_COPY_ITEMS = 0.8, 8
 """Share of common items among all items of two customers, from which on they count as one, and how many items that
-takes. Real households of that size have far less in common."""
+takes. Of 1,434 households of Complete Journey that are not reserved, no two share more than .49 of their product types
+or .17 of their products in a year."""
 _MIN_LIFT = 1.2
 """Minimum ratio between an item's frequency among the buyers of another item and among all neighbors for the two to be
 associated. A judgment, not fitted: with a smaller one, a single neighbor would decide."""
