@@ -18,6 +18,8 @@ const words = texts.try;
 
 const wish = signal<Wish>({ lines: [], archetype: "", months: "6", seed: "", day: "" });
 const isOwnBasket = signal(false);
+// What someone typed while the limits of the gateway were still on their way stays.
+const isOwnMonths = signal(false);
 const run = signal<Run>(IDLE);
 // Such as the now of a retry, and the end of a run.
 let stopRun: (() => void) | null = null;
@@ -107,14 +109,14 @@ export function Try() {
 
   // A link fills the form; without one, the example of the usual shopper.
   useEffect(() => {
-    if (!shoppers || wish.value.lines.length) return;
-    const linked = wishOf(route.value.query);
+    if (!shoppers || (wish.value.lines.length && wish.value.archetype)) return;
+    const linked = isOwnBasket.value ? null : wishOf(route.value.query);
     if (linked) {
       isOwnBasket.value = true;
       wish.value = { ...linked, archetype: linked.archetype || shoppers.default_archetype };
       void start();
     } else {
-      wish.value = { ...wish.value, months: String(config.value?.default_simulation_months ?? 6) };
+      if (!isOwnMonths.value) wish.value = { ...wish.value, months: String(config.value?.default_simulation_months ?? 6) };
       choose(shoppers.default_archetype);
     }
   }, [shoppers, route.value]);
@@ -161,7 +163,7 @@ export function Try() {
             {words.exampleBasket}
           </button>
           <Field id="months" label={words.months} value={wish.value.months} fault={faults.get("months")} mode="numeric"
-            onInput={(months) => change({ months })} />
+            onInput={(months) => { isOwnMonths.value = true; change({ months }); }} />
           <details open={faults.has("seed")}>
             <summary>{words.more}</summary>
             <Field id="seed" label={words.seed} hint={words.seedHint} value={wish.value.seed} fault={faults.get("seed")}

@@ -51,6 +51,27 @@ test("wrong fields are named at the field, and the first has the focus", async (
   await expect(page.locator(".basket li")).toHaveCount(3);
 });
 
+test("what was typed before the shoppers arrived stays", async ({ page }) => {
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => { release = resolve; });
+  await page.route("**/api/v1/archetypes", async (request) => {
+    await released;
+    await request.continue();
+  });
+  await page.goto("app/");
+  await page.getByLabel("Months").first().fill("2");
+  await page.getByRole("button", { name: "Add an item" }).click();
+  await page.locator("#name-0").fill("Oat Milk");
+  await page.locator("#price-0").fill("3.99");
+  release();
+  await expect(page.getByRole("radio", { checked: true })).toHaveCount(1);
+  await expect(page.getByLabel("Months").first()).toHaveValue("2");
+  await expect(page.locator("#name-0")).toHaveValue("Oat Milk");
+  await expect(page.locator(".basket li")).toHaveCount(1);
+  await page.getByRole("button", { name: "Show me" }).click();
+  await expect(page.locator(".status")).toHaveText("2 months shown.");
+});
+
 test("names complete from the catalog with their usual price", async ({ page }) => {
   await page.goto("app/");
   await expect(page.locator(".basket li")).toHaveCount(4);
