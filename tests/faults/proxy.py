@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 HOST = "127.0.0.1"
 _CHUNK_BYTES = 64 * 1024
@@ -80,15 +80,22 @@ class Proxy:
         target_reader, target_writer = await asyncio.open_connection(HOST, self._target_port)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, target_writer))
-                group.create_task(self._pump(target_reader, writer))
+                group.create_task(self._pump(reader, target_writer, self._observer(is_from_caller=True)))
+                group.create_task(self._pump(target_reader, writer, self._observer(is_from_caller=False)))
         except* OSError:
             pass
         finally:
             target_writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _observer(self, *, is_from_caller: bool) -> Callable[[bytes], None]:
+        """Function that gets every chunk of one direction of a new connection."""
+        return lambda chunk: None
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, observe: Callable[[bytes], None]
+    ) -> None:
         while chunk := await reader.read(_CHUNK_BYTES):
+            observe(chunk)
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
             await self._is_passing.wait()
