@@ -208,7 +208,7 @@ compare: .venv/dev.stamp ## Compare the answers to random requests with those of
 
 ##@ Cluster
 
-.PHONY: manifests images image-tests one-image cluster-simulation faults attack llama-cpp soak idle
+.PHONY: manifests images image-tests one-image cluster-simulation faults attack random-messages llama-cpp soak idle
 MINUTES ?= 60
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
@@ -231,6 +231,9 @@ faults: .venv/dev.stamp ## Inject over 200 faults into a running mesh under load
 
 attack: .venv/dev.stamp ## Attack a mesh with the memory and CPU of the manifests; prints a table (Linux, root for control groups)
 	@$(BIN)/python -m tests.attack
+
+random-messages: .venv/dev.stamp ## Send 100,000 random messages to all RPCs of a mesh; no INTERNAL, no UNKNOWN, no traceback
+	@$(BIN)/python -m tests.attack "random messages"
 
 dependencies: .venv/dev.stamp ## Let every system outside the mesh fail; writes the table of docs/operations.md
 	@$(BIN)/python -m tests.faults.dependencies --write

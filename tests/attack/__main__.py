@@ -6,8 +6,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pantree_runtime.logging import configure_logging
-from pantree_runtime.settings import PartSettings
 from tests.attack.attacks import ATTACKS
 from tests.attack.mesh import limited_mesh
 from tests.attack.run import HEADER, attack, warm_up
@@ -35,8 +33,6 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="attacks; all by default")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the attacks, 0 to 1")
     arguments = parser.parse_args()
-    # The history part, which the mesh lacks, runs in this process.
-    configure_logging("attack", PartSettings(log_level="WARNING"))
     chosen = [name for name in ATTACKS if not arguments.names or any(part in name for part in arguments.names)]
     sys.exit(not asyncio.run(_main(chosen, arguments.scale)))
 

@@ -1,4 +1,4 @@
-"""Memory and CPU limits of processes: those of `k8s/base`, by control groups or, without these, by RLIMIT."""
+"""Memory and CPU limits of processes: those of `k8s`, by control groups or, without these, by RLIMIT."""
 
 import contextlib
 import os
@@ -19,10 +19,13 @@ _PERIOD_US = 100_000
 def memory_limits() -> dict[str, int]:
     """Bytes by part."""
     limits = {}
-    for file in sorted((_ROOT / "k8s" / "base").glob("*/deployment.yaml")):
+    k8s = _ROOT / "k8s"
+    files = {file.parent.name: file for file in sorted((k8s / "base").glob("*/deployment.yaml"))}
+    files["history"] = k8s / "components" / "history" / "base" / "deployment.yaml"
+    for part, file in files.items():
         (container,) = yaml.safe_load(file.read_text())["spec"]["template"]["spec"]["containers"]
         text = container["resources"]["limits"]["memory"]
-        limits[file.parent.name] = int(text.removesuffix("Mi")) << 20
+        limits[part] = int(text.removesuffix("Mi")) << 20
     return limits
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from pantree_cli.mesh import GRPC_VARIABLES, PARTS, ProcessMesh, ServiceKind, port_settings
+from pantree_cli.mesh import ALL_PARTS, GRPC_VARIABLES, ProcessMesh, ServiceKind, port_settings
 from tests.attack.limits import Group, memory_limits, memory_of
+from tests.logs import errors_written_to
 
 ATTACKER_KEY, LEGITIMATE_KEY, OTHER_KEY = "key of the attacker", "key of the shop", "another key of the attacker"
 # All of 127.0.0.0/8 is this machine, so that the two have different addresses.
@@ -31,10 +32,11 @@ BODY = {
 class LimitedMesh(ProcessMesh):
     """Processes in control groups with the limits of the manifests."""
 
-    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], log: Path) -> None:
         super().__init__(environment, addresses)
+        self.log = log
         limits = memory_limits()
-        self.groups = {part.name: Group(part.name, limits[part.name]) for part in PARTS}
+        self.groups = {part.name: Group(part.name, limits[part.name]) for part in ALL_PARTS}
 
     async def start(self, part: ServiceKind) -> None:
         """Starts a part in its group."""
@@ -84,21 +86,23 @@ async def _compile() -> None:
 async def limited_mesh(folder: Path) -> AsyncIterator[LimitedMesh]:
     """A mesh that requires keys. Its log is `folder/log`."""
     settings = {
-        **port_settings(own_ports=True),
+        **port_settings(own_ports=True, parts=ALL_PARTS),
         "PANTREE_LOG_LEVEL": "WARNING",
         "PANTREE_LOG_FORMAT": "json",
         "PANTREE_DRAIN_SECONDS": "1",
         "PANTREE_GATEWAY_CACHE_SECONDS": "0",
+        "PANTREE_HISTORY_STORE_URL": f"sqlite://{folder}/history.db",
         "PANTREE_GATEWAY_API_KEYS_FILE": str(_keys(folder)),
     }
-    addresses: dict[str, str] = {part.name: settings[part.address_variable] for part in PARTS}
-    mesh = LimitedMesh({**os.environ, **GRPC_VARIABLES, **settings}, addresses)
+    addresses: dict[str, str] = {part.name: settings[part.address_variable] for part in ALL_PARTS}
+    mesh = LimitedMesh({**os.environ, **GRPC_VARIABLES, **settings}, addresses, folder / "log")
     await _compile()
     try:
-        for part in PARTS:
-            await mesh.start(part)
+        with errors_written_to(mesh.log):
+            for part in ALL_PARTS:
+                await mesh.start(part)
         async with asyncio.timeout(_START_SECONDS):
-            await asyncio.gather(*(mesh.serving(part) for part in PARTS))
+            await asyncio.gather(*(mesh.serving(part) for part in ALL_PARTS))
         yield mesh
     finally:
         await mesh.stop()

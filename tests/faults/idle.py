@@ -3,20 +3,19 @@
 import argparse
 import asyncio
 import contextlib
-import os
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from pantree_cli.mesh import ALL_PARTS, HOST, ServiceKind, free_ports, port_settings, start_processes
-from pantree_runtime.channel import KEEPALIVE_MS, MeshChannel, open_channel
+from pantree_runtime.channel import KEEPALIVE_MS, open_channel
 from tests.faults.proxy import Proxy
+from tests.logs import errors_written_to
 
 # RFC 9113: the preface, frame header, types, flags and errors of HTTP/2.
 _PREFACE_BYTES = 24
@@ -108,24 +107,9 @@ class IdleReport:
         return "\n".join([*rows, f"\nfirst request afterwards: {self.first_response}; log: {self.log or 'empty'}"])
 
 
-@contextlib.contextmanager
-def _errors_in(file: Path) -> Iterator[None]:
-    """Context in which this process and those that it starts write their errors to a file."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with file.open("ab") as log:
-        os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 @contextlib.asynccontextmanager
 async def _proxies(parts: list[ServiceKind], ports: dict[str, int]) -> AsyncIterator[dict[str, _ReadingProxy]]:
-    proxies = {part.name: _ReadingProxy(ports[part.name]) for part in parts}
+    proxies: dict[str, _ReadingProxy] = {part.name: _ReadingProxy(ports[part.name]) for part in parts}
     for proxy in proxies.values():
         await proxy.open()
     try:
@@ -151,13 +135,13 @@ async def idle(seconds: float) -> IdleReport:
                 # Errors of gRPC itself, such as too_many_pings.
                 "GRPC_VERBOSITY": "ERROR",
             }
-            with _errors_in(log):
+            with errors_written_to(log):
                 mesh = await start_processes(settings, lambda part, state: None, parts=ALL_PARTS)
             try:
                 url = f"http://{settings['PANTREE_GATEWAY_ADDRESS']}/api/v1/process"
                 async with httpx.AsyncClient(timeout=60) as client:
                     (await client.post(url, json=_BODY)).raise_for_status()
-                clients: list[MeshChannel] = []
+                clients = []
                 for proxy in proxies.values():
                     channel = await stack.enter_async_context(open_channel(f"{HOST}:{proxy.port}", timeout_seconds=10))
                     await channel.channel_ready()
