@@ -72,6 +72,8 @@ _STREAM_DESCRIPTION = (
     "other problem, 1012 the gateway is shutting down."
 )
 
+SHOP_METHODS = frozenset({"AppendPurchases", "CorrectPurchases", "CreateOffer", "RecordDelivery"})
+"""Methods that state what only the shop knows."""
 REDIS_TIMEOUT_SECONDS = 0.5
 REDIS_COOL_DOWN_SECONDS = 2.0
 _MIB = 1 << 20
@@ -140,8 +142,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     upstreams = [
         Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
         Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
-        Upstream(_HISTORY.services_by_name["HistoryService"], "history", lambda: _history_channel(channels)),
-        Upstream(_SUBSCRIPTION.services_by_name["SubscriptionService"], "history", lambda: _history_channel(channels)),
+        Upstream(
+            _HISTORY.services_by_name["HistoryService"], "history", lambda: _history_channel(channels), SHOP_METHODS
+        ),
+        Upstream(
+            _SUBSCRIPTION.services_by_name["SubscriptionService"],
+            "history",
+            lambda: _history_channel(channels),
+            SHOP_METHODS,
+        ),
     ]
     comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
     schemas = SchemaCollection(comments)

@@ -54,6 +54,11 @@ class LimitedMesh(ProcessMesh):
         """Resident bytes by part."""
         return {name: memory_of(process_id) for name, process_id in self.process_ids.items()}
 
+    def tracebacks(self, since: int = 0) -> list[str]:
+        """Lines of the log with a traceback, from a position of the file on."""
+        lines = self.log.read_bytes()[since:].decode(errors="replace").splitlines()
+        return [line for line in lines if "Traceback" in line]
+
     @property
     def http(self) -> str:
         """Base URL of the gateway."""

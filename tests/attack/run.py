@@ -67,8 +67,7 @@ async def attack(mesh: LimitedMesh, name: str, scale: float) -> Result:
     problems = [f"the legitimate caller got {problem}" for problem in legitimate.problems]
     problems += [f"{part} died" for part in mesh.dead]
     problems += [f"the answer {answer} is not permitted" for answer in answers if answer not in permitted]
-    lines = mesh.log.read_bytes()[written:].decode(errors="replace").splitlines()
-    problems += [f"logged: {line[-600:]}" for line in lines if "Traceback" in line]
+    problems += [f"logged: {line[-600:]}" for line in mesh.tracebacks(written)]
     recovery = await _recovery_seconds(mesh, before)
     if recovery > _MAX_RECOVERY_SECONDS:
         now = mesh.memory()

@@ -20,12 +20,16 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from pantree.history.v1 import history_service_pb2
+from pantree.subscription.v1 import subscription_service_pb2
 from pantree_gateway.access import Authenticator, TokenRules, read_api_keys
-from pantree_gateway.app import create_app
+from pantree_gateway.app import SHOP_METHODS, create_app
 from pantree_gateway.settings import GatewaySettings, is_loopback
 from tests.gateway.mesh import Mesh
 from tests.gateway.schemas import checked
 
+_HISTORY = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
+_SUBSCRIPTION = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 ISSUER, AUDIENCE = "https://issuer.example", "pantree"
 PRIVATE_KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -129,6 +133,45 @@ async def test_token_authenticates_with_its_scopes_and_tenant(mesh: Mesh, guarde
     assert (await guarded.post("/api/v1/process", json={"customer_id": "a"}, headers=bearer)).status_code == 200
     assert mesh.pipeline.metadata["x-pantree-tenant"] == "west"
     assert (await guarded.get("/api/v1/archetypes", headers=bearer)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "purchases",
+        "purchases:correct",
+        "offers",
+        "subscriptions/s-1:record",
+        "subscriptions/s-1:change",
+        "subscriptions",
+    ],
+)
+async def test_token_for_one_customer_does_not_speak_for_the_shop(
+    route: str, mesh: Mesh, guarded: httpx.AsyncClient
+) -> None:
+    async def post(**claims: Any) -> httpx.Response:
+        bearer = {"Authorization": f"Bearer {token(**claims)}"}
+        return await guarded.post(f"/api/v1/customers/ada/{route}", json={}, headers=bearer)
+
+    refused = await post(customer_id="ada")
+    is_for_shop = route.endswith((":change", "subscriptions")) is False
+    # The history part is disabled here, which only callers who pass the check learn.
+    assert refused.status_code == (403 if is_for_shop else 503), refused.text
+    assert ("for the shop" in refused.json()["detail"]) == is_for_shop
+    assert (await post(customer_id="ada", scope="history shop")).status_code == 503
+    assert (await post(scope="history")).status_code == 503
+
+
+async def test_token_for_one_customer_names_no_other(mesh: Mesh, guarded: httpx.AsyncClient) -> None:
+    bearer = {"Authorization": f"Bearer {token(customer_id='ada')}"}
+    own = await guarded.post("/api/v1/process", json={"customer_id": "ada"}, headers=bearer)
+    other = await guarded.post("/api/v1/process", json={"customer_id": "bob"}, headers=bearer)
+    assert (own.status_code, other.status_code) == (200, 403)
+
+
+def test_methods_for_the_shop_are_in_the_contract() -> None:
+    names = {method.name for service in (_HISTORY, _SUBSCRIPTION) for method in service.methods}
+    assert names > SHOP_METHODS
 
 
 async def test_token_with_null_as_tenant_has_no_tenant(files: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.problem import ProblemError, problem_for
 
 ALL_SCOPES = "*"
+SHOP_SCOPE = "shop"
 _STATE_KEY = "caller"
 
 
@@ -27,7 +28,7 @@ class Caller:
     expires_at: float | None = None
     """End of the token, in seconds since 1970; None for no end."""
     scopes: frozenset[str] = frozenset({ALL_SCOPES})
-    """Parts whose methods may be called, such as `pipeline`; `*` for all."""
+    """Parts whose methods may be called, such as `pipeline`; `*` for all. `shop` is for `check_may_state`."""
     rate_limit: str = ""
     """Rate limit of this caller; empty for the general one."""
 
@@ -52,6 +53,21 @@ class Caller:
         """Raises a `ProblemError` with 403 if the caller lacks the scope for a part."""
         if ALL_SCOPES not in self.scopes and component not in self.scopes:
             detail = f"the key or token lacks the scope {component}; use one that has it"
+            raise ProblemError(problem_for(error_pb2.ERROR_REASON_PERMISSION_DENIED, detail))
+
+    def check_may_state(self, method: str) -> None:
+        """Checks that the caller may call a method that states what only the shop knows, such as a delivery.
+
+        A token for one customer needs the scope `shop`, which `*` does not include. Otherwise customers could report
+        deliveries, or take the order ids of others.
+
+        Raises:
+            ProblemError: 403 for the token of a customer.
+        """
+        if self.customer_id and SHOP_SCOPE not in self.scopes:
+            detail = (
+                f"{method} is for the shop; use credentials that are not for one customer, or the scope {SHOP_SCOPE}"
+            )
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_PERMISSION_DENIED, detail))
 
 

@@ -68,7 +68,7 @@ class RestEndpoint:
         method, context = self._method, self._context
         bound, headers = method.bound, context.headers
         try:
-            caller_of(request.scope).check_may_call(method.component)
+            method.check_caller(caller_of(request.scope))
             options = headers.call_options(request, self._timeout_seconds)
             message = await bound.read_request(request, context.limits)
             caller_of(request.scope).check_customer(message)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.binding import BoundMethod
+from pantree_gateway.transcoding.caller import Caller
 from pantree_gateway.transcoding.headers import CallOptions
 from pantree_gateway.transcoding.http_rule import bindings_of
 from pantree_gateway.transcoding.json_codec import JsonCodec
@@ -38,6 +39,8 @@ class Upstream:
     """Name of the part that serves it."""
     channel: Callable[[], grpc.aio.Channel]
     """Returns its channel. Called for each request, since a channel belongs to an event loop."""
+    shop_methods: frozenset[str] = frozenset()
+    """Names of the methods that state what only the shop knows; see `Caller.check_may_state`."""
 
 
 class UpstreamMethod:
@@ -46,9 +49,16 @@ class UpstreamMethod:
     def __init__(self, upstream: Upstream, bound: BoundMethod) -> None:
         self.component = upstream.component
         self.bound = bound
+        self._is_for_shop = bound.method.name in upstream.shop_methods
         self._connect = upstream.channel
         self._channel: grpc.aio.Channel | None = None
         self._multi_callable: Any = None
+
+    def check_caller(self, caller: Caller) -> None:
+        """Raises a `ProblemError` with 403 if a caller may not call this method."""
+        caller.check_may_call(self.component)
+        if self._is_for_shop:
+            caller.check_may_state(self.bound.method.name)
 
     def call(self, request: Message, options: CallOptions) -> Any:
         """Starts a call, which the caller awaits or, for a stream, iterates over.

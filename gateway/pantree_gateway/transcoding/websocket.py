@@ -219,7 +219,7 @@ class _Conversation:
                     return _SHUTTING_DOWN
                 wrong = f"no message arrived within {limits.first_message_seconds:g} seconds"
                 raise InvalidInput([FieldViolation("", f"{wrong}; send the request as the first message")])
-            caller_of(websocket.scope).check_may_call(endpoint.method.component)
+            endpoint.method.check_caller(caller_of(websocket.scope))
             while True:
                 problem = await self._answer(text)
                 keep_open = self._id is not None
