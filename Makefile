@@ -208,7 +208,7 @@ compare: .venv/dev.stamp ## Compare the answers to random requests with those of
 
 ##@ Cluster
 
-.PHONY: manifests images image-tests one-image cluster-simulation faults attack random-messages llama-cpp soak idle
+.PHONY: manifests images image-tests one-image cluster-simulation faults kills attack random-messages llama-cpp soak idle
 MINUTES ?= 60
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
@@ -226,8 +226,13 @@ one-image: .venv/dev.stamp ## Build and run one image without a registry, as CI 
 cluster-simulation: .venv/dev.stamp ## Run the prod manifests in network namespaces, without a cluster: ten minutes, Linux, root
 	@$(BIN)/python -m tests.cluster_simulation
 
-faults: .venv/dev.stamp ## Inject over 200 faults into a running mesh under load; prints a table
-	@$(BIN)/python -m tests.faults
+# ROLLS=10 restarts every replica ten times.
+ROLLS ?= 1
+faults: .venv/dev.stamp ## Inject over 200 faults into a mesh under load, then roll all parts (ROLLS=1); prints tables
+	@$(BIN)/python -m tests.faults --rolls $(ROLLS)
+
+kills: .venv/dev.stamp ## Kill every part again and again, in any order and six times in a row; a recovery takes at most 5 s
+	@$(BIN)/python -m tests.faults --do faults --only "kill -9" --count 81 --in-a-row 6
 
 attack: .venv/dev.stamp ## Attack a mesh with the memory and CPU of the manifests; prints a table (Linux, root for control groups)
 	@$(BIN)/python -m tests.attack

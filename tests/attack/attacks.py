@@ -40,6 +40,7 @@ _SENDERS = 12
 """Concurrent senders of random messages."""
 _ENOUGH_MESSAGES = 20_000
 """With so many random messages, some call of each RPC must succeed."""
+_PROGRESS_MESSAGES = 10_000
 _CODES = frozenset(
     {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED", "OUT_OF_RANGE",
      "FAILED_PRECONDITION", "ABORTED"}
@@ -426,6 +427,8 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
                 if not answers[code]:
                     print(f"{code}: {data.hex()}", file=sys.stderr)  # to reproduce it
             answers[code] += 1
+            if (sent := sum(answers.values())) % _PROGRESS_MESSAGES == 0:
+                print(f"{sent} random messages: {dict(answers)}", file=sys.stderr, flush=True)
 
         calls = random_calls(max(int(100_000 * scale), 600), random.Random(14))
 

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pantree_cli.mesh import PARTS
 from tests.faults.load import Outcome
 from tests.faults.mesh import Fault
 from tests.faults.rolling import rolling_restart
@@ -35,6 +36,7 @@ async def _break(arguments: argparse.Namespace) -> bool:
     count, seed, clients, which = arguments.count, arguments.seed, arguments.clients, arguments.slice
     plan = [one for one in plan_of(count, random.Random(seed)) if not arguments.only or one[1] in arguments.only]
     # The plan does not depend on the slices; times and requests differ between slices.
+    plan = [one for one in plan for _ in range(arguments.in_a_row)]
     plan = plan[which.number - 1 :: which.count]
 
     def print_progress(report: Report) -> None:
@@ -54,10 +56,11 @@ async def _break(arguments: argparse.Namespace) -> bool:
 
 
 async def _roll(arguments: argparse.Namespace) -> bool:
-    rolled = await rolling_restart(arguments.seed, arguments.clients)
-    print(f"\nRolling restart of two replicas of each part:\n\n{rolled.table()}")
+    parts = [part for part in PARTS if not arguments.parts or part.name in arguments.parts]
+    rolled = await rolling_restart(arguments.seed, arguments.clients, arguments.rolls, parts)
+    print(f"\n{arguments.rolls} rolling restarts of two replicas of each part:\n\n{rolled.table()}")
     failures = rolled.tally.total(Outcome.WRONG) + rolled.tally.total(Outcome.HANG)
-    return not rolled.failed_unary_calls and not failures
+    return not rolled.failed_unary_calls and not rolled.stream_ends and not failures
 
 
 async def _main(arguments: argparse.Namespace) -> bool:
@@ -75,6 +78,11 @@ def main() -> None:
     )
     parser.add_argument(
         "--only", type=Fault, choices=list(Fault), action="append", default=[], help="only this kind of fault"
+    )
+    parser.add_argument("--in-a-row", type=int, default=1, metavar="N", help="repeat each fault N times")
+    parser.add_argument("--rolls", type=int, default=1, metavar="N", help="rolling restarts, one after another")
+    parser.add_argument(
+        "--parts", choices=[part.name for part in PARTS], action="append", default=[], help="restart only this part"
     )
     parser.add_argument("--do", choices=["all", "faults", "rolling"], default="all", help="what to run")
     parser.add_argument("--slice", type=_Slice.from_text, default=_Slice(1, 1), metavar="K/N", help="run slice K of N")

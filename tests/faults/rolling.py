@@ -4,10 +4,11 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pantree_cli.mesh import PARTS, ProcessMesh, free_ports
+from pantree_cli.mesh import PARTS, ProcessMesh, ServiceKind, free_ports
 from tests.faults.load import Load, Outcome, Tally, requests_of
 from tests.faults.mesh import MAX_START_SECONDS
 from tests.faults.proxy import HOST
@@ -37,12 +38,16 @@ class RollingReport:
         return "\n".join([*rows, *self.tally.problems])
 
 
-async def rolling_restart(seed: int, clients: int) -> RollingReport:
+async def rolling_restart(
+    seed: int, clients: int, rolls: int = 1, parts: Sequence[ServiceKind] = PARTS
+) -> RollingReport:
     """Restarts every replica of every part with SIGTERM, one at a time.
 
     Args:
         seed: random seed of the requests.
         clients: number of concurrent clients.
+        rolls: how often all of them are restarted.
+        parts: parts that are restarted.
     """
     generator = random.Random(seed)
     requests = requests_of(4, generator)
@@ -64,16 +69,21 @@ async def rolling_restart(seed: int, clients: int) -> RollingReport:
             await asyncio.gather(*(replica.serving(part) for replica in replicas for part in PARTS))
         load = Load([f"{HOST}:{port}" for port in ports["gateway"]], requests, references, lambda: label)
         loading = asyncio.create_task(load.run(clients, generator))
-        for part in PARTS:
-            for replica in replicas:
-                label = part.name
-                os.kill(replica.process_ids[part.name], signal.SIGTERM)
-                await replica.wait(part.name)
-                await replica.start(part)
-                async with asyncio.timeout(MAX_START_SECONDS):
-                    await replica.serving(part)
-                # As in Kubernetes, the next one is stopped when callers know this one.
-                await asyncio.sleep(_PAUSE_BETWEEN_RESTARTS_SECONDS + 2)
+        for part, replica in [(part, replica) for _ in range(rolls) for part in parts for replica in replicas]:
+            label = part.name
+            os.kill(replica.process_ids[part.name], signal.SIGTERM)
+            await replica.wait(part.name)
+            await replica.start(part)
+            async with asyncio.timeout(MAX_START_SECONDS):
+                await replica.serving(part)
+            # As in Kubernetes, the next one is stopped when callers know this one.
+            await asyncio.sleep(_PAUSE_BETWEEN_RESTARTS_SECONDS + 2)
+            print(
+                f"\rrestarted {part.name}; failed calls: {load.unary_errors[-5:]} {dict(load.stream_ends)}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         label = ""
         load.stop()
         await loading
