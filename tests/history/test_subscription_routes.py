@@ -12,14 +12,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from google.protobuf.message import Message
 
+from pantree.subscription.v1 import subscription_service_pb2 as subscriptions
 from pantree_gateway.server import start as start_gateway
 from pantree_gateway.settings import GatewaySettings
 from pantree_history.__main__ import build as build_history
+from pantree_history.rules import RULES
 from pantree_history.settings import HistorySettings
 from pantree_pipeline.__main__ import build as build_pipeline
 from pantree_pipeline.settings import PipelineSettings
+from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import running
+from pantree_runtime.validation import Violations
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/subscriptions.sh"
 MONTHLY = {"unit": "INTERVAL_UNIT_MONTH", "count": 1}
@@ -54,6 +59,26 @@ async def test_example_with_curl() -> None:
     assert [one["status"] for one in deliveries["deliveries"]] == ["DELIVERY_STATUS_SKIPPED"]
     kinds = [one["type"].rpartition(".")[2] for one in events["events"]]
     assert kinds == ["created", "skipped", "paused", "interval_changed", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "field"),
+    [
+        ("CreateOffer", subscriptions.CreateOfferRequest(interval={"count": 1}), "interval.unit"),
+        ("CreateSubscription", subscriptions.CreateSubscriptionRequest(interval={"count": 1}), "interval.unit"),
+        (
+            "ChangeSubscription",
+            subscriptions.ChangeSubscriptionRequest(change_interval={"interval": {"count": 1}}),
+            "change_interval.interval.unit",
+        ),
+    ],
+)
+def test_interval_without_a_unit_is_invalid(name: str, request_: Message, field: str) -> None:
+    violations = Violations()
+    RULES[name](request_, violations)
+    with pytest.raises(InvalidInput) as raised:
+        violations.raise_if_any()
+    assert field in [violation.field for violation in raised.value.violations]
 
 
 async def test_subscription_from_an_offer_to_its_erasure() -> None:

@@ -67,8 +67,20 @@ def _check_lines(lines: Iterable[messages.PurchaseLine], violations: Violations)
             violations.add(f"{path}.returned_line_id", "must be given with returned_order_id, and only then")
 
 
+def _check_interval(interval: subscriptions.DeliveryInterval, path: str, violations: Violations) -> None:
+    if not interval.unit:
+        violations.add(f"{path}.unit", "is required")
+
+
+def check_create_offer(request: subscriptions.CreateOfferRequest, violations: Violations) -> None:
+    """Checks that the interval has a unit."""
+    _check_interval(request.interval, "interval", violations)
+
+
 def check_create_subscription(request: subscriptions.CreateSubscriptionRequest, violations: Violations) -> None:
-    """Checks what is taken from an offer, and the time zone."""
+    """Checks what is taken from an offer, the interval and the time zone."""
+    if request.HasField("interval"):
+        _check_interval(request.interval, "interval", violations)
     if not request.offer_id:
         for name in ("item", "interval"):
             if not request.HasField(name):
@@ -78,7 +90,9 @@ def check_create_subscription(request: subscriptions.CreateSubscriptionRequest, 
 
 
 def check_change_subscription(request: subscriptions.ChangeSubscriptionRequest, violations: Violations) -> None:
-    """Checks that there is a lever."""
+    """Checks that there is a lever, and the unit of a new interval."""
+    if request.HasField("change_interval"):
+        _check_interval(request.change_interval.interval, "change_interval.interval", violations)
     if request.WhichOneof("lever") is None:
         names = ", ".join(one.name for one in request.DESCRIPTOR.oneofs_by_name["lever"].fields)
         violations.add("lever", f"is required: send one of {names}")
@@ -102,6 +116,7 @@ RULES: Mapping[str, Rule] = {
     "AppendPurchases": check_append,
     "CorrectPurchases": check_correct,
     "ImportPurchases": check_import,
+    "CreateOffer": check_create_offer,
     "CreateSubscription": check_create_subscription,
     "ChangeSubscription": check_change_subscription,
     "RecordDelivery": check_record_delivery,
