@@ -27,6 +27,7 @@ from pantree_runtime.server import running
 from pantree_runtime.validation import Violations
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/subscriptions.sh"
+WITHOUT_UNIT = subscriptions.DeliveryInterval(count=1)
 MONTHLY = {"unit": "INTERVAL_UNIT_MONTH", "count": 1}
 
 
@@ -64,11 +65,13 @@ async def test_example_with_curl() -> None:
 @pytest.mark.parametrize(
     ("name", "request_", "field"),
     [
-        ("CreateOffer", subscriptions.CreateOfferRequest(interval={"count": 1}), "interval.unit"),
-        ("CreateSubscription", subscriptions.CreateSubscriptionRequest(interval={"count": 1}), "interval.unit"),
+        ("CreateOffer", subscriptions.CreateOfferRequest(interval=WITHOUT_UNIT), "interval.unit"),
+        ("CreateSubscription", subscriptions.CreateSubscriptionRequest(interval=WITHOUT_UNIT), "interval.unit"),
         (
             "ChangeSubscription",
-            subscriptions.ChangeSubscriptionRequest(change_interval={"interval": {"count": 1}}),
+            subscriptions.ChangeSubscriptionRequest(
+                change_interval=subscriptions.ChangeInterval(interval=WITHOUT_UNIT)
+            ),
             "change_interval.interval.unit",
         ),
     ],
