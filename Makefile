@@ -171,8 +171,9 @@ history-kills: .venv/dev.stamp ## Kill the history service during a million appe
 batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times each, and compare the published runs
 	@PANTREE_TEST_KILLS=50 $(BIN)/pytest tests/batch/test_run.py
 
-random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
+random-requests: .venv/dev.stamp ## Send thousands of random requests, as the OpenAPI document describes them: to the gateway, then to a whole mesh
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tests.attack.random_requests
 
 # The client of Redis needs it before Python 3.11.3, such as Debian's.
 OLDER_PYTHON_PINS := async-timeout==5.0.1

@@ -18,7 +18,6 @@ _CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-_WORKERS = 4
 _TIMEOUT_SECONDS = 60
 _SEED = 14
 
@@ -33,7 +32,7 @@ async def send_random_requests(mesh: LimitedMesh, cases: int, paths: str) -> lis
     """
     arguments = [
         "schemathesis", "run", f"{mesh.http}/openapi.json", "--header", f"X-API-Key: {ATTACKER_KEY}",
-        "--phases", "coverage,fuzzing", "--max-examples", str(cases), "--seed", str(_SEED), "--workers", str(_WORKERS),
+        "--phases", "coverage,fuzzing", "--max-examples", str(cases), "--seed", str(_SEED),
         "--checks", ",".join(_CHECKS), "--request-timeout", str(_TIMEOUT_SECONDS), "--suppress-health-check", "all",
         "--continue-on-failure", "--warnings", "off", "--no-shrink",
     ]  # fmt: skip

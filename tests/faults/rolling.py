@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,7 +68,8 @@ async def rolling_restart(
             await asyncio.gather(*(replica.serving(part) for replica in replicas for part in PARTS))
         load = Load([f"{HOST}:{port}" for port in ports["gateway"]], requests, references, lambda: label)
         loading = asyncio.create_task(load.run(clients, generator))
-        for part, replica in [(part, replica) for _ in range(rolls) for part in parts for replica in replicas]:
+        restarts = [(part, replica) for _ in range(rolls) for part in parts for replica in replicas]
+        for number, (part, replica) in enumerate(restarts, 1):
             label = part.name
             os.kill(replica.process_ids[part.name], signal.SIGTERM)
             await replica.wait(part.name)
@@ -78,12 +78,8 @@ async def rolling_restart(
                 await replica.serving(part)
             # As in Kubernetes, the next one is stopped when callers know this one.
             await asyncio.sleep(_PAUSE_BETWEEN_RESTARTS_SECONDS + 2)
-            print(
-                f"\rrestarted {part.name}; failed calls: {load.unary_errors[-5:]} {dict(load.stream_ends)}",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            failed = f"{len(load.unary_errors)} calls and {sum(load.stream_ends.values())} streams failed"
+            print(f"\r{number} of {len(restarts)} restarts, {failed}", end="", flush=True)
         label = ""
         load.stop()
         await loading

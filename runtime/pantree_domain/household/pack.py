@@ -38,6 +38,9 @@ _SIZE = re.compile(r"\b(size|stage|stufe|grosse|gr|taille|talla|taglia|maat|step
 _PACK_CLASS = re.compile(r"\b(?:family|value|club|bonus|jumbo|mega) (?:pack|size)s?\b")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)? ?%?")
 _MAX_PIECES = 10_000.0
+# The names of a shop's usual items. With 65,536 names of any length, hostile ones took 224 MiB; these take 30 at most.
+_MAX_CACHED_NAMES = 16_384
+_MAX_CACHED_CHARACTERS = 80
 
 
 class PackName(NamedTuple):
@@ -60,9 +63,12 @@ class PackName(NamedTuple):
         return self.words, self.make
 
 
-@functools.lru_cache(maxsize=65_536)
 def read_pack(name: str) -> PackName:
     """The parts of a name. Names of one item by different stores have the same parts."""
+    return _cached_pack(name) if len(name) <= _MAX_CACHED_CHARACTERS else _read(name)
+
+
+def _read(name: str) -> PackName:
     plain = _PACK_CLASS.sub(" ", _plain(name))
     size = None
     if found := _SIZE.search(plain):
@@ -83,11 +89,20 @@ def read_pack(name: str) -> PackName:
     numbers = [found.group().replace(" ", "") for found in _NUMBER.finditer(without_amounts)]
     normalized = normalize_name(without_amounts).split()
     modifiers = _modifiers()
-    words = tuple(word for word in normalized if word not in modifiers and not word.isdigit())
+    words = tuple(_shared(word) for word in normalized if word not in modifiers and not word.isdigit())
     make = frozenset(word for word in normalized if word in modifiers)
     if not words:
         words, make = tuple(sorted(make)), frozenset()
     return PackName((*words, *sorted(numbers)), make, size, content if content else None, unit if content else "")
+
+
+_cached_pack = functools.lru_cache(maxsize=_MAX_CACHED_NAMES)(_read)
+
+
+@functools.lru_cache(maxsize=_MAX_CACHED_NAMES)
+def _shared(word: str) -> str:
+    """The same string for a word of many names, whose parts then take half of the memory."""
+    return word
 
 
 @functools.cache
