@@ -296,10 +296,12 @@ def _numpy() -> Any:
 def _are_texts(values: Sequence[str], limits: FieldLimits) -> bool:
     """Whether all texts of a nonempty list are within limits."""
     joined = "".join(values)
+    unprintable = "" if joined.isprintable() else joined
     return (
         (limits.max_length is None or len(joined) <= limits.max_length or max(map(len, values)) <= limits.max_length)
         and not (limits.not_blank and (not all(values) or any(map(str.isspace, values))))
-        and not (limits.no_control_characters and not joined.isprintable() and _CONTROL_CHARACTER.search(joined))
+        and not (limits.no_control_characters and _CONTROL_CHARACTER.search(unprintable))
+        and not (limits.no_invisible_characters and _INVISIBLE_CHARACTER.search(unprintable))
     )
 
 

@@ -71,7 +71,7 @@ class Frames:
                 self.errors[f"{code} {payload[8:].decode(errors='replace')}"] += 1
 
 
-class _ReadingProxy(Proxy):
+class ReadingProxy(Proxy):
     """Reads the frames that it forwards."""
 
     def __init__(self, target_port: int) -> None:
@@ -108,8 +108,8 @@ class IdleReport:
 
 
 @contextlib.asynccontextmanager
-async def _proxies(parts: list[ServiceKind], ports: dict[str, int]) -> AsyncIterator[dict[str, _ReadingProxy]]:
-    proxies: dict[str, _ReadingProxy] = {part.name: _ReadingProxy(ports[part.name]) for part in parts}
+async def _proxies(parts: list[ServiceKind], ports: dict[str, int]) -> AsyncIterator[dict[str, ReadingProxy]]:
+    proxies: dict[str, ReadingProxy] = {part.name: ReadingProxy(ports[part.name]) for part in parts}
     for proxy in proxies.values():
         await proxy.open()
     try:

@@ -74,9 +74,10 @@ async def test_example_with_curl() -> None:
             ),
             "change_interval.interval.unit",
         ),
+        ("RecordDelivery", subscriptions.RecordDeliveryRequest(), "report"),
     ],
 )
-def test_interval_without_a_unit_is_invalid(name: str, request_: Message, field: str) -> None:
+def test_required_enum_is_missed(name: str, request_: Message, field: str) -> None:
     violations = Violations()
     RULES[name](request_, violations)
     with pytest.raises(InvalidInput) as raised:
