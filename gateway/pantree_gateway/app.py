@@ -72,7 +72,7 @@ _STREAM_DESCRIPTION = (
     "other problem, 1012 the gateway is shutting down."
 )
 
-SHOP_METHODS = frozenset({"AppendPurchases", "CorrectPurchases", "CreateOffer", "RecordDelivery"})
+SHOP_METHODS = frozenset({"AppendPurchases", "CorrectPurchases", "CreateOffer", "MergeCustomers", "RecordDelivery"})
 """Methods that state what only the shop knows."""
 REDIS_TIMEOUT_SECONDS = 0.5
 REDIS_COOL_DOWN_SECONDS = 2.0

@@ -8,6 +8,7 @@ PantreeError
 ├── InvalidState          what is stored is in a state in which the request cannot be done
 ├── EtagMismatch          what is stored changed since the caller read it
 ├── RequestIdReused       the id of the request was sent before with another request
+├── QuotaExceeded         the tenant has as much as it may have; repeating the call does not help
 ├── StoreMismatch         a vector collection has a different embedding model or dimension
 ├── TooLarge              a message exceeds the size limit
 ├── DeadlineExceeded      the request ran out of time
@@ -93,6 +94,12 @@ class RequestIdReused(PantreeError):
     """The id of the request was sent before with another request."""
 
     reason = "IDEMPOTENCY_KEY_REUSED"
+
+
+class QuotaExceeded(PantreeError):
+    """The tenant has as much as it may have; `quota` and `limit` of the metadata say of what."""
+
+    reason = "QUOTA_EXCEEDED"
 
 
 class StoreMismatch(PantreeError):

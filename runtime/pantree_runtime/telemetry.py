@@ -69,6 +69,7 @@ QUEUE_DEPTH = _gauge("pantree_queue_depth", "Tasks that wait for a worker thread
 PURCHASES_SIMULATED = _counter("pantree_purchases_simulated", "Simulated purchases.")
 ITEMS_ANALYZED = _counter("pantree_items_analyzed", "Analyzed items.")
 HISTORIES_INDEXED = _counter("pantree_histories_indexed", "Indexed histories.")
+PURCHASE_LINES_EXPIRED = _counter("pantree_purchase_lines_expired", "Stored lines removed because of the retention.")
 ITEMS_ENRICHED = _counter("pantree_items_enriched", "Enriched items.", ["source"])
 MODEL_ANSWERS = _counter(
     "pantree_language_model_answers", "Answers of a language model about items, by what became of them.", ["result"]

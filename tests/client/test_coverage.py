@@ -110,6 +110,7 @@ async def test_client_calls_every_public_method() -> None:
                 "customer_basket": lambda: client.customer_basket("cust_001"),
                 "append_purchases": lambda: client.append_purchases("cust_001", [LINE]),
                 "correct_purchases": lambda: client.correct_purchases("cust_001", [LINE]),
+                "merge_customers": lambda: client.merge_customers("cust_001", "cust_002"),
                 "purchases": lambda: exhausted(client.purchases("cust_001")),
                 "export_customer": lambda: exhausted(client.export_customer("cust_001")),
                 "erase_customer": lambda: client.erase_customer("cust_001"),

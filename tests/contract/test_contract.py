@@ -51,6 +51,7 @@ def test_public_routes_are_those_of_the_seed_and_of_what_is_stored() -> None:
         "POST /api/v1/customers/{customer_id}/purchases": "pantree.history.v1.HistoryService/AppendPurchases",
         "GET /api/v1/customers/{customer_id}/purchases": "pantree.history.v1.HistoryService/ListPurchases",
         "POST /api/v1/customers/{customer_id}/purchases:correct": "pantree.history.v1.HistoryService/CorrectPurchases",
+        "POST /api/v1/customers/{customer_id}:merge": "pantree.history.v1.HistoryService/MergeCustomers",
         "GET /api/v1/customers/{customer_id}/export": "pantree.history.v1.HistoryService/ExportCustomer",
         "POST /api/v1/customers/{customer_id}/offers": f"{SUBSCRIPTION_SERVICE}/CreateOffer",
         "GET /api/v1/customers/{customer_id}/offers": f"{SUBSCRIPTION_SERVICE}/ListOffers",

@@ -152,6 +152,7 @@ def test_reasons_of_the_gateway_are_those_of_the_contract_and_of_the_readme() ->
         "DEADLINE_TOO_SHORT",
         "ETAG_MISMATCH",
         "INVALID_STATE",
+        "QUOTA_EXCEEDED",
         "STORE_MISMATCH",
     }
     assert used | of_services == declared

@@ -7,6 +7,7 @@ import pytest
 
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History
+from pantree_history.core.limits import TenantLimits
 from pantree_history.core.store import HistoryStore
 from pantree_history.core.subscriptions.store import CombinedStore
 from tests.history.receipts import KEY, Clock
@@ -55,9 +56,9 @@ async def history(make_store: Callable[[], HistoryStore], clock: Clock) -> Async
 
 
 @contextlib.asynccontextmanager
-async def opened(store: HistoryStore, clock: Clock) -> AsyncIterator[History]:
+async def opened(store: HistoryStore, clock: Clock, limits: TenantLimits | None = None) -> AsyncIterator[History]:
     """A history with an open store."""
-    history = History(store, KEY, clock)
+    history = History(store, KEY, clock, limits)
     await history.open()
     try:
         yield history

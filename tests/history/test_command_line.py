@@ -60,6 +60,12 @@ def test_files_are_imported_once_and_customers_shown(address: str, tmp_path: Pat
     assert json.loads(exported[0])["customer"]["line_count"] == 2
     with pytest.raises(NotFound, match="nothing is stored of this customer"):
         pantree("customer", "show", "4711", "--tenant", "north", "--address", address)
+    merged = json.loads(pantree("customer", "merge", "4711", "4712", "--actor", "anna", "--address", address))
+    assert (merged["customer_id"], merged["moved_line_count"]) == ("4711", 2)
+    assert len(pantree("customer", "show", "4712", "--address", address).splitlines()) == 5
+    receipt = json.loads(pantree("customer", "apply-retention", "--dry-run", "--address", address))
+    assert receipt["retention_days"] == 3650
+    assert "removed_line_count" not in receipt
 
 
 def test_only_the_owner_may_read_the_files_of_a_store(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pantree_history.core.history import Counts, History
 from pantree_history.core.lines import LineKey
-from pantree_history.core.store import Household
+from pantree_history.core.store import Erased, Household
 from pantree_runtime.errors import AlreadyExists, CustomerErased, InvalidInput, NotFound
 from tests.history.receipts import FIRST_DAY, START, Clock, line, receipt
 
@@ -146,8 +146,8 @@ async def test_households_are_listed_by_code_points(history: History) -> None:
 async def test_erased_household_is_gone_and_its_purchases_are_refused(history: History, clock: Clock) -> None:
     await history.append(HOME, receipt(1, 0, "Milk", "Bananas"))
     await history.correct(HOME, [line(1, 1, 0, "Bread")], [])
-    entry, removed = await history.erase(HOME)
-    assert (removed, entry.erased_at) == (3, START)
+    erased = await history.erase(HOME)
+    assert (erased.removed_count, erased.entry.erased_at) == (3, START)
     for call in (history.lines(HOME), history.export(HOME), history.purchases(HOME)):
         with pytest.raises(NotFound):
             await call
@@ -155,7 +155,7 @@ async def test_erased_household_is_gone_and_its_purchases_are_refused(history: H
     clock.advance()
     with pytest.raises(CustomerErased):
         await history.append(HOME, receipt(2, 0, "Rice"))
-    assert await history.erase(HOME) == (entry, 0)
+    assert await history.erase(HOME) == erased._replace(removed_count=0)
 
 
 async def test_erased_person_returns_with_new_consent_for_new_purchases_only(history: History, clock: Clock) -> None:
@@ -170,8 +170,8 @@ async def test_erased_person_returns_with_new_consent_for_new_purchases_only(his
     with pytest.raises(CustomerErased):
         await history.append(HOME, receipt(5, 0, "late event"))
     assert await names(history) == ["Tea", "Rice"]
-    entry, removed = await history.erase(HOME)
-    assert (removed, entry.erased_at) == (2, clock.now)
+    erased = await history.erase(HOME)
+    assert (erased.removed_count, erased.entry.erased_at) == (2, clock.now)
     with pytest.raises(CustomerErased):
         await history.append(HOME, [line(6, 1, DAY - FIRST_DAY + 9)])
 
@@ -179,6 +179,6 @@ async def test_erased_person_returns_with_new_consent_for_new_purchases_only(his
 async def test_append_and_erasure_at_the_same_time_leave_nothing(history: History) -> None:
     calls = [history.append(HOME, receipt(number, 0, "Milk")) for number in range(20)]
     results = await asyncio.gather(*calls[:10], history.erase(HOME), *calls[10:], return_exceptions=True)
-    assert {type(one) for one in results} <= {Counts, tuple, CustomerErased}
+    assert {type(one) for one in results} <= {Counts, Erased, CustomerErased}
     with pytest.raises(NotFound):
         await history.lines(HOME)

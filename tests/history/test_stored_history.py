@@ -8,7 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from pantree_client import AlreadyExists, ComponentUnavailable, CustomerErased, NotFound, PantreeClient, ReceiptLine
+from pantree_client import (
+    AlreadyExists,
+    ComponentUnavailable,
+    CustomerErased,
+    NotFound,
+    PantreeClient,
+    QuotaExceeded,
+    ReceiptLine,
+)
 from pantree_frequency.__main__ import build as build_frequency
 from pantree_frequency.settings import FrequencySettings
 from pantree_gateway.server import start as start_gateway
@@ -28,14 +36,14 @@ WEEKLY = [LAST - timedelta(days=7 * number) for number in range(20)]
 
 
 @contextlib.asynccontextmanager
-async def mesh(with_history: bool = True) -> AsyncIterator[str]:
+async def mesh(with_history: bool = True, tenants: str = "") -> AsyncIterator[str]:
     """URL of a gateway in front of real parts; enrichment and simulation are not running."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def address(spec: Any) -> str:
             return (await stack.enter_async_context(running(spec))).address
 
-        history = await address(await build_history(HistorySettings(store_url="sqlite://:memory:")))
+        history = await address(await build_history(HistorySettings(store_url="sqlite://:memory:", tenants=tenants)))
         settings = PipelineSettings(port=0).model_copy(
             update={
                 "history_address": history if with_history else "",
@@ -130,6 +138,49 @@ async def test_stored_purchases_are_answered_like_those_of_a_request_until_the_c
         assert (await client.erase_customer("47 +/é11")).removed_counts == {"history": 0, "vector": 0}
         with pytest.raises(NotFound):
             await client.recommendations("47 +/é11")
+
+
+async def test_merged_customers_are_one_and_are_erased_together() -> None:
+    async with mesh() as url, httpx.AsyncClient(base_url=url, timeout=60) as rest, PantreeClient(url) as client:
+        for customer, kept in (("card 1", WEEKLY[:12]), ("app", WEEKLY[12:])):
+            own = [one for one in lines() if one["date"] in {day.isoformat() for day in kept}]
+            await rest.post(f"/api/v1/customers/{customer}/purchases", json={"purchases": own})
+            await rest.get(f"/api/v1/customers/{customer}/recommendations", params={"as_of": LAST.isoformat()})
+        wrong = await rest.post("/api/v1/customers/app:merge", json={"merged_customer_id": "app"})
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "merged_customer_id")
+        merged = await rest.post(
+            "/api/v1/customers/card%201:merge", json={"merged_customer_id": "app", "actor": "anna"}
+        )
+        assert (merged.status_code, merged.json()["moved_line_count"]) == (200, 8)
+        again = await client.merge_customers("card 1", "app")
+        assert (again.customer_id, again.merged_at, again.moved_line_count) == ("card 1", merged.json()["merged_at"], 0)
+        query = {"as_of": LAST.isoformat()}
+        for customer in ("card%201", "app"):
+            answer = (await rest.get(f"/api/v1/customers/{customer}/recommendations", params=query)).json()
+            assert answer["history_summary"]["purchase_count"] == 20
+        exported = [piece async for piece in client.export_customer("app")]
+        assert (exported[-1].stored_merge.merged_customer_id, exported[-1].stored_merge.actor) == ("app", "anna")
+        erasure = await client.erase_customer("card 1")
+        assert (erasure.removed_counts["history"], erasure.merged_customer_ids) == (20, ("app",))
+        assert erasure.removed_counts["vector"] >= 2, "the profiles of both ids"
+        for customer in ("card 1", "app"):
+            with pytest.raises(CustomerErased):
+                await client.append_purchases(customer, [ReceiptLine("o-1", "1", "Bread", LAST)])
+
+
+async def test_exceeded_quota_is_429_without_a_time_to_retry() -> None:
+    limits = '{"": {"max_lines": 2}}'
+    async with (
+        mesh(tenants=limits) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as rest,
+        PantreeClient(url) as client,
+    ):
+        refused = await rest.post("/api/v1/customers/a/purchases", json={"purchases": lines()[:3]})
+        assert (refused.status_code, refused.json()["code"]) == (429, "QUOTA_EXCEEDED")
+        assert "max_lines is 2 lines" in refused.json()["detail"]
+        assert "retry-after" not in refused.headers
+        with pytest.raises(QuotaExceeded, match="nothing of it was stored"):
+            await client.append_purchases("a", [ReceiptLine("o", str(number), "Bread", LAST) for number in range(3)])
 
 
 async def test_without_the_part_the_original_calls_work_and_the_others_say_why() -> None:

@@ -58,7 +58,7 @@ PipelineAddress = Annotated[
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="The customer.")]
 
 customer_app = typer.Typer(
-    help="Shows, exports and erases what is stored of a customer.",
+    help="Shows, exports, merges and erases what is stored of customers.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=examples("pantree customer show 4711", "pantree customer erase 4711"),
@@ -236,6 +236,51 @@ def export_customer(
                     _print_json(piece)
 
     _run(print_all())
+
+
+@customer_app.command("merge", epilog=examples("pantree customer merge 4711 4712 --actor support:anna"))
+def merge(
+    customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer that remains.")],
+    merged_customer_id: Annotated[str, typer.Argument(metavar="OTHER-ID", help="The id that becomes a name of it.")],
+    actor: Annotated[str, typer.Option(metavar="WHO", help="Who merges them; it is kept with the merge.")] = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Make two ids of one household one customer, and print what moved. This cannot be undone."""
+
+    async def merge_both() -> None:
+        request = messages.MergeCustomersRequest(
+            customer_id=customer_id, merged_customer_id=merged_customer_id, actor=actor
+        )
+        async with _history(address, certificates) as channel:
+            with translate_rpc_errors("history"):
+                stub = rpc.HistoryServiceStub(channel)
+                _print_json(await stub.MergeCustomers(request, metadata=tenant_metadata(tenant)))
+
+    _run(merge_both())
+
+
+@customer_app.command("apply-retention", epilog=examples("pantree customer apply-retention --dry-run"))
+def apply_retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them and remove nothing.")] = False,
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Remove the purchases of all customers that are older than they are kept, and print the receipt.
+
+    The history part does so by itself once a day.
+    """
+
+    async def apply() -> None:
+        async with _history(address, certificates) as channel:
+            with translate_rpc_errors("history"):
+                request = messages.ApplyRetentionRequest(dry_run=dry_run)
+                stub = rpc.HistoryServiceStub(channel)
+                _print_json(await stub.ApplyRetention(request, metadata=tenant_metadata(tenant)))
+
+    _run(apply())
 
 
 @customer_app.command("erase", epilog=examples("pantree customer erase 4711"))

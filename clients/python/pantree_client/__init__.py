@@ -13,7 +13,7 @@ Errors are subclasses of `PantreeError` and have a `reason`; `InvalidInput` name
 """
 
 from pantree_client.client import PantreeClient
-from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
+from pantree_client.customers import CorrectedPurchases, Erasure, MergedCustomers, ReceiptLine, StoredPurchases
 from pantree_client.requests import (
     AssortmentItem,
     BasketRequest,
@@ -105,6 +105,7 @@ from pantree_runtime.errors import (
     Overloaded,
     PantreeError,
     PermissionDenied,
+    QuotaExceeded,
     RequestIdReused,
     StoreMismatch,
     TooLarge,
@@ -151,6 +152,7 @@ __all__ = [
     "InvalidState",
     "Item",
     "Lever",
+    "MergedCustomers",
     "MonthlyUpdate",
     "Move",
     "NextBasket",
@@ -169,6 +171,7 @@ __all__ = [
     "PlannedSubscription",
     "PredictedItem",
     "Purchase",
+    "QuotaExceeded",
     "RankingModel",
     "Reactivate",
     "ReceiptLine",

@@ -16,6 +16,7 @@ from pantree.subscription.v1 import subscription_service_pb2 as subscription_mes
 from pantree_client.customers import (
     CorrectedPurchases,
     Erasure,
+    MergedCustomers,
     ReceiptLine,
     StoredPurchases,
     to_erasure,
@@ -331,6 +332,36 @@ class PantreeClient:
         async with aclosing(self._opened.export_customer(request, self._seconds(timeout_seconds))) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def merge_customers(
+        self, customer_id: str, merged_customer_id: str, *, actor: str = "", timeout_seconds: float | None = None
+    ) -> MergedCustomers:
+        """Makes two ids of one household one customer, and returns what moved. It can be repeated, but not undone.
+
+        Args:
+            customer_id: the customer that remains.
+            merged_customer_id: the id that becomes another name of it, in all calls.
+            actor: who merges them, such as `support:anna`; it is kept.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            NotFound: when nothing is stored of the merged customer.
+            CustomerErased: when one of both was erased.
+            InvalidInput: when both are one customer already, the other way round.
+            PantreeError: as in `process`.
+        """
+        request = history.MergeCustomersRequest(
+            customer_id=customer_id, merged_customer_id=merged_customer_id, actor=actor
+        )
+        answer = await self._opened.merge_customers(request, self._seconds(timeout_seconds))
+        return MergedCustomers(
+            answer.customer_id,
+            answer.merged_at,
+            answer.moved_line_count,
+            answer.moved_offer_count,
+            answer.moved_subscription_count,
+            answer.history_version,
+        )
 
     async def erase_customer(self, customer_id: str, *, timeout_seconds: float | None = None) -> Erasure:
         """Erases a customer in all parts, and returns the receipt. It can be repeated.

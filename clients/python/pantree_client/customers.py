@@ -1,6 +1,6 @@
 """Stored purchases of a customer: what is sent, and what comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -72,6 +72,23 @@ class CorrectedPurchases:
 
 
 @dataclass(frozen=True)
+class MergedCustomers:
+    """What a call merged."""
+
+    customer_id: str
+    """The customer that remains."""
+    merged_at: str
+    """ISO 8601 in UTC; of a repeated call, when they were merged first."""
+    moved_line_count: int
+    """Lines that this call moved; 0 for a repeated call."""
+    moved_offer_count: int
+    moved_subscription_count: int
+    """Two subscriptions of the same item remain two."""
+    history_version: str
+    """Empty if no purchases are stored."""
+
+
+@dataclass(frozen=True)
 class Erasure:
     """The receipt of an erasure."""
 
@@ -80,6 +97,8 @@ class Erasure:
     ledger_entry_id: str
     removed_counts: Mapping[str, int]
     """By part."""
+    merged_customer_ids: Sequence[str] = ()
+    """Other ids of the customer, which were erased with it."""
 
 
 def to_line(message: messages.PurchaseLine) -> ReceiptLine:
@@ -95,4 +114,4 @@ def to_line(message: messages.PurchaseLine) -> ReceiptLine:
 def to_erasure(message: EraseCustomerResponse) -> Erasure:
     """Converts a receipt."""
     counts = {one.component: one.removed_count for one in message.removed}
-    return Erasure(message.erased_at, message.ledger_entry_id, counts)
+    return Erasure(message.erased_at, message.ledger_entry_id, counts, tuple(message.merged_customer_ids))

@@ -42,6 +42,15 @@ class FakeSubscriptions:
             for key in [key for key in kept if key[0] == customer_id]:
                 del kept[key]
 
+    def move(self, source_id: str, customer_id: str) -> int:
+        """Moves what a customer has to another one; the number of subscriptions."""
+        count = sum(key[0] == source_id for key in self.subscriptions)
+        stored: list[dict[_Key, Any]] = [self.offers, self.subscriptions, self.events, self._answers]
+        for kept in stored:
+            for key in [key for key in kept if key[0] == source_id]:
+                kept.setdefault((customer_id, key[1]), kept.pop(key))
+        return count
+
     def create_offer(self, request: messages.CreateOfferRequest) -> messages.CreateOfferResponse:
         """See `Transport`."""
         return self._once(request, lambda: self._create_offer(request))

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from pantree.history.v1.history_service_pb2 import ExportCustomerResponse
 from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_HISTORY_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
-from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
+from pantree_client.customers import CorrectedPurchases, Erasure, MergedCustomers, ReceiptLine, StoredPurchases
 from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest, WhatIfRequest
 from pantree_client.results import (
     Archetype,
@@ -198,6 +198,14 @@ class SyncPantreeClient:
     ) -> Generator[ExportCustomerResponse]:
         """See `PantreeClient.export_customer`."""
         return self._iterate(self._client.export_customer(customer_id, timeout_seconds=timeout_seconds))
+
+    def merge_customers(
+        self, customer_id: str, merged_customer_id: str, *, actor: str = "", timeout_seconds: float | None = None
+    ) -> MergedCustomers:
+        """See `PantreeClient.merge_customers`."""
+        return self._wait_for(
+            self._client.merge_customers(customer_id, merged_customer_id, actor=actor, timeout_seconds=timeout_seconds)
+        )
 
     def erase_customer(self, customer_id: str, *, timeout_seconds: float | None = None) -> Erasure:
         """See `PantreeClient.erase_customer`."""

@@ -324,6 +324,23 @@ class FakePantree:
             history_version=f"fake-{len(lines)}",
         )
 
+    async def merge_customers(
+        self, request: history.MergeCustomersRequest, timeout_seconds: float
+    ) -> history.MergeCustomersResponse:
+        """See `Transport`. Moves the lines and subscriptions; the merged id is not another name afterward."""
+        self._raise_next_failure()
+        moved = self._lines_of(request.merged_customer_id)
+        del self.purchases[request.merged_customer_id]
+        lines = self.purchases.setdefault(request.customer_id, {})
+        lines.update(moved)
+        return history.MergeCustomersResponse(
+            customer_id=request.customer_id,
+            merged_at=f"{_DEFAULT_AS_OF.isoformat()}T00:00:00.000000Z",
+            moved_line_count=len(moved),
+            moved_subscription_count=self.subscriptions.move(request.merged_customer_id, request.customer_id),
+            history_version=f"fake-{len(lines)}",
+        )
+
     async def list_purchases(
         self, request: history.ListPurchasesRequest, timeout_seconds: float
     ) -> history.ListPurchasesResponse:

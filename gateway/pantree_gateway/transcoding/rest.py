@@ -1,11 +1,12 @@
 """REST routes for methods with an ordinary HTTP verb, with a single response or a stream."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect
 
 from pantree_gateway.transcoding.caller import caller_of
@@ -92,10 +93,11 @@ class RestEndpoint:
                 response = Response(bound.write_response(answer), headers=forwarded, media_type="application/json")
                 if request.method == "DELETE":
                     # Afterward, so that none of the customer's requests stores a response in between.
-                    try:
-                        await context.cache.forget_customers(request, message)
-                    finally:
-                        await context.idempotency.forget_customers(request, message)
+                    for erased in _with_merged_ids(message, answer):
+                        try:
+                            await context.cache.forget_customers(request, erased)
+                        finally:
+                            await context.idempotency.forget_customers(request, erased)
                 if key is not None:
                     await responses.store(key, response, answer)
             except Exception as error:
@@ -112,3 +114,13 @@ class RestEndpoint:
             raise
         except Exception as error:
             return method.problem_of(error).response(request.scope["path"])
+
+
+def _with_merged_ids(message: Message, answer: Message) -> Iterator[Message]:
+    """A request that erased a customer, and the same for each of its other ids."""
+    yield message
+    for customer_id in getattr(answer, "merged_customer_ids", ()):
+        other: Any = type(message)()
+        other.CopyFrom(message)
+        other.customer_id = customer_id
+        yield other

@@ -1,5 +1,6 @@
 """Composition root of the history service: `python -m pantree_history [--demo]`."""
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -18,11 +19,14 @@ from pantree_history.rules import RULES
 from pantree_history.servicer import HistoryServicer
 from pantree_history.settings import HistorySettings
 from pantree_history.subscriptions.servicer import SubscriptionServicer
+from pantree_runtime import telemetry
 from pantree_runtime.dependencies import Dependency
+from pantree_runtime.errors import PantreeError
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
 NAME = "history"
 _KEY_BYTES = 32
+_FIRST_MAINTENANCE_SECONDS = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -67,22 +71,50 @@ def ledger_key_of(settings: HistorySettings) -> bytes:
     return path.read_text().strip().encode()
 
 
-async def build(settings: HistorySettings) -> ServiceSpec:
+async def maintain(
+    history: History, interval_seconds: float, first_seconds: float = _FIRST_MAINTENANCE_SECONDS
+) -> None:
+    """Removes purchases that are no longer kept, at intervals, until it is canceled."""
+    delay = min(first_seconds, interval_seconds)
+    while True:
+        await asyncio.sleep(delay)
+        delay = interval_seconds
+        try:
+            removed = await history.maintain()
+        except PantreeError as error:
+            _log.warning("maintenance failed; it is repeated", reason=error.reason, error=error.message)
+            continue
+        telemetry.PURCHASE_LINES_EXPIRED.inc(removed)
+        _log.info("maintenance done", removed_lines=removed)
+
+
+async def build(settings: HistorySettings, store: CombinedStore | None = None) -> ServiceSpec:
     """The service, ready to be served.
 
     Raises:
         OSError: the key of the ledger cannot be read or written.
     """
-    store = store_of(settings)
+    store = store or store_of(settings)
     ledger_key = ledger_key_of(settings)
-    history, subscriptions = History(store, ledger_key), Subscriptions(store.subscriptions, ledger_key)
+    history = History(store, ledger_key, limits=settings.limits)
+    subscriptions = Subscriptions(store.subscriptions, ledger_key)
     servicer, subscription_servicer = HistoryServicer(history, subscriptions), SubscriptionServicer(subscriptions)
+
+    maintenance: list[asyncio.Task[None]] = []
 
     async def open_store() -> None:
         erased = await history.open()
         _log.info("history opened", place=settings.store.place)
         if erased:
             _log.warning("customers of the ledger erased again, because a backup was restored", count=erased)
+        if settings.maintenance_hours:
+            maintenance.append(asyncio.create_task(maintain(history, settings.maintenance_hours * 3600)))
+
+    async def close_store() -> None:
+        for task in maintenance:
+            task.cancel()
+            await asyncio.wait([task])
+        await history.close()
 
     return ServiceSpec(
         name=NAME,
@@ -95,7 +127,7 @@ async def build(settings: HistorySettings) -> ServiceSpec:
             ),
         },
         warm_up=open_store,
-        close=history.close,
+        close=close_store,
         dependencies=[Dependency(COMPONENT, store.check)],
         costs=dict.fromkeys(("ExportCustomer", "ImportPurchases", "StreamHistories"), BULK_COST),
         rules=RULES,

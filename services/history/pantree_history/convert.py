@@ -8,15 +8,17 @@ from typing import NamedTuple
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_domain.days import calendar_day, day_number
-from pantree_history.core.history import Counts
+from pantree_history.core.history import Counts, Retention
 from pantree_history.core.lines import Line, LineKey, Revision
 from pantree_history.core.purchases import Purchases
 from pantree_history.core.store import (
     Changes,
     Corrected,
-    Erasure,
+    Erased,
     HouseholdState,
     LineOf,
+    Merge,
+    Merged,
     Outcome,
     StoredLines,
     StoredRevisions,
@@ -74,13 +76,13 @@ def lines_of(purchases: Sequence[messages.PurchaseLine]) -> list[Line]:
 
 
 def import_rows(
-    request: messages.ImportPurchasesRequest, last_day: int
+    request: messages.ImportPurchasesRequest, kept_days: range
 ) -> tuple[list[LineOf], list[int], list[Rejection]]:
     """The rows that can be stored, their positions in the import, and the rejected ones.
 
     Args:
         request: a batch, within the bounds of the contract.
-        last_day: the latest day that is accepted.
+        kept_days: the days that are accepted.
     """
     count, none = len(request.days), [""] * len(request.item_names)
     items = list(
@@ -109,7 +111,7 @@ def import_rows(
     rejected: list[Rejection] = []
     for at, row in enumerate(zip(*columns, strict=True), request.first_row):
         customer, order_id, line_id, day, item, quantity, price, saving = row
-        problem = _row_problem(day, last_day, quantity, price, saving)
+        problem = _row_problem(day, kept_days, quantity, price, saving)
         if problem:
             rejected.append(Rejection(at, InvalidInput.reason, problem))
             continue
@@ -122,9 +124,11 @@ def import_rows(
     return rows, positions, rejected
 
 
-def _row_problem(day: int, last_day: int, quantity: int, price: float | None, saving: float) -> str:
-    if day > last_day:
-        return f"the day must not be after {calendar_day(last_day).isoformat()}; is {calendar_day(day).isoformat()}"
+def _row_problem(day: int, kept_days: range, quantity: int, price: float | None, saving: float) -> str:
+    if day not in kept_days:
+        text, limit = ("after", kept_days[-1]) if day > kept_days[-1] else ("before", kept_days[0])
+        why = "" if text == "after" else ", because older purchases are not kept"
+        return f"the day must not be {text} {calendar_day(limit).isoformat()}{why}; is {calendar_day(day).isoformat()}"
     if not 1 <= quantity <= _MAX_QUANTITY:
         return f"the quantity must be 1 to {_MAX_QUANTITY:,}; is {quantity:,}"
     if price is not None and not 0 <= price <= _MAX_PRICE:
@@ -267,7 +271,10 @@ def customers_page(states: Sequence[HouseholdState], size: int) -> messages.List
 
 
 def export_responses(
-    stored: StoredRevisions | None, offers: Sequence[Offer], subscriptions: Sequence[tuple[View, StoredEvents]]
+    stored: StoredRevisions | None,
+    offers: Sequence[Offer],
+    subscriptions: Sequence[tuple[View, StoredEvents]],
+    merges: Sequence[Merge],
 ) -> Iterator[messages.ExportCustomerResponse]:
     if stored is not None:
         yield messages.ExportCustomerResponse(customer=_customer(stored.state))
@@ -279,11 +286,47 @@ def export_responses(
     for view, events in subscriptions:
         for message in subscriptions_convert.stored_messages(view, events):
             yield messages.ExportCustomerResponse(stored_subscription=message)
+    for merge in merges:
+        yield messages.ExportCustomerResponse(
+            stored_merge=messages.StoredMerge(
+                merged_customer_id=merge.household_id,
+                customer_id=merge.merged_into,
+                merged_at=time_text(merge.merged_at),
+                actor=merge.actor,
+                moved_line_count=merge.moved_line_count,
+            )
+        )
 
 
-def erase_response(entry: Erasure, removed: int) -> messages.EraseCustomerResponse:
+def merge_response(merged: Merged) -> messages.MergeCustomersResponse:
+    return messages.MergeCustomersResponse(
+        customer_id=merged.surviving_id,
+        merged_at=time_text(merged.merge.merged_at),
+        moved_line_count=merged.merge.moved_line_count if merged.is_new else 0,
+        moved_offer_count=merged.moved_offer_count,
+        moved_subscription_count=merged.moved_subscription_count,
+        history_version="" if merged.state is None else merged.state.version,
+    )
+
+
+def retention_response(retention: Retention) -> messages.ApplyRetentionResponse:
+    expired, first_day = retention.expired, retention.first_day
+    return messages.ApplyRetentionResponse(
+        retention_days=retention.days,
+        first_kept_date="" if first_day is None else calendar_day(first_day).isoformat(),
+        removed_line_count=expired.revision_count,
+        changed_customer_count=expired.household_count,
+        removed_customer_count=expired.removed_household_count,
+        applied_at=time_text(retention.applied_at),
+    )
+
+
+def erase_response(erased: Erased) -> messages.EraseCustomerResponse:
     return messages.EraseCustomerResponse(
-        erased_at=time_text(entry.erased_at), removed_line_count=removed, ledger_entry_id=entry.digest.hex()
+        erased_at=time_text(erased.entry.erased_at),
+        removed_line_count=erased.removed_count,
+        ledger_entry_id=erased.entry.digest.hex(),
+        merged_customer_ids=erased.other_ids,
     )
 
 
@@ -302,6 +345,7 @@ def _customer(state: HouseholdState) -> messages.StoredCustomer:
         line_count=state.line_count,
         history_version=state.version,
         changed_at=time_text(state.changed_at),
+        merged_into=state.merged_into,
     )
 
 

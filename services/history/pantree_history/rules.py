@@ -26,6 +26,12 @@ def check_correct(request: messages.CorrectPurchasesRequest, violations: Violati
             violations.add(f"removed[{at}]", "must not also be in purchases")
 
 
+def check_merge(request: messages.MergeCustomersRequest, violations: Violations) -> None:
+    """Checks that there are two ids."""
+    if request.merged_customer_id == request.customer_id:
+        violations.add("merged_customer_id", "must differ from customer_id")
+
+
 def check_import(request: messages.ImportPurchasesRequest, violations: Violations) -> None:
     """Checks the lengths of columns, and positions in dictionaries."""
     rows, items = len(request.days), len(request.item_names)
@@ -117,6 +123,7 @@ RULES: Mapping[str, Rule] = {
     "CorrectPurchases": check_correct,
     "ImportPurchases": check_import,
     "CreateOffer": check_create_offer,
+    "MergeCustomers": check_merge,
     "CreateSubscription": check_create_subscription,
     "ChangeSubscription": check_change_subscription,
     "RecordDelivery": check_record_delivery,

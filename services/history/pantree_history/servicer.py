@@ -41,7 +41,9 @@ class HistoryServicer(rpc.HistoryServiceServicer):
             if not request.days:
                 yield messages.ImportPurchasesResponse(next_row=await self._history.next_row(tenant_id, import_id))
                 continue
-            rows, positions, rejected = await asyncio.to_thread(convert.import_rows, request, self._history.last_day)
+            rows, positions, rejected = await asyncio.to_thread(
+                convert.import_rows, request, self._history.days(tenant_id)
+            )
             progress = None
             if import_id and not request.dry_run:
                 progress = Progress(import_id, request.first_row + len(request.days))
@@ -92,11 +94,23 @@ class HistoryServicer(rpc.HistoryServiceServicer):
         offers, subscriptions = await self._subscriptions.export(household)
         read = self._history.revisions if offers or subscriptions else self._history.export
         stored = await read(household)
-        for response in convert.export_responses(stored, offers, subscriptions):
+        merges = await self._history.merges(household)
+        for response in convert.export_responses(stored, offers, subscriptions, merges):
             yield response
+
+    async def MergeCustomers(
+        self, request: messages.MergeCustomersRequest, context: Context
+    ) -> messages.MergeCustomersResponse:
+        household = Household(tenant_of(context), request.customer_id)
+        return convert.merge_response(await self._history.merge(household, request.merged_customer_id, request.actor))
+
+    async def ApplyRetention(
+        self, request: messages.ApplyRetentionRequest, context: Context
+    ) -> messages.ApplyRetentionResponse:
+        retention = await self._history.apply_retention(tenant_of(context), dry_run=request.dry_run)
+        return convert.retention_response(retention)
 
     async def EraseCustomer(
         self, request: messages.EraseCustomerRequest, context: Context
     ) -> messages.EraseCustomerResponse:
-        entry, removed = await self._history.erase(Household(tenant_of(context), request.customer_id))
-        return convert.erase_response(entry, removed)
+        return convert.erase_response(await self._history.erase(Household(tenant_of(context), request.customer_id)))

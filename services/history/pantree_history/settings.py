@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_history.core.ledger import MIN_KEY_BYTES
+from pantree_history.core.limits import RETENTION_DAYS, Limits, TenantLimits, parse_tenants
 from pantree_runtime.local_files import data_dir
 from pantree_runtime.settings import PartSettings
 
@@ -68,6 +69,28 @@ class HistorySettings(PartSettings):
         default=10.0, gt=0, description="Maximum time to wait for a connection to a PostgreSQL server."
     )
 
+    retention_days: int = Field(
+        default=RETENTION_DAYS,
+        ge=0,
+        description="How many days purchases are kept; older ones are removed daily, and refused. 0: for good.",
+    )
+    max_customers: int = Field(default=0, ge=0, description="Maximum number of customers of a tenant; 0 for no limit.")
+    max_lines: int = Field(default=0, ge=0, description="Maximum number of stored lines of a tenant; 0 for no limit.")
+    max_lines_per_day: int = Field(
+        default=0, ge=0, description="Maximum number of new lines of a tenant in a day (UTC); 0 for no limit."
+    )
+    tenants: str = Field(
+        default="",
+        description='Tenants with other limits, as JSON: {"north": {"retention_days": 730, "max_customers": 50000}}. '
+        "What is missing is as for all.",
+    )
+    maintenance_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="Time between removals of purchases that are no longer kept; the first is a minute after the "
+        "start. 0: only on request.",
+    )
+
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, url: str) -> str:
@@ -86,6 +109,23 @@ class HistorySettings(PartSettings):
         if self.store.system == "postgresql" and not self.ledger_key.get_secret_value():
             raise ValueError("PANTREE_HISTORY_LEDGER_KEY is required with a PostgreSQL server, whose services share it")
         return self
+
+    @model_validator(mode="after")
+    def _check_tenants(self) -> Self:
+        try:
+            parse_tenants(self.tenants, self._usual_limits)
+        except ValueError as error:
+            raise ValueError(f"PANTREE_HISTORY_TENANTS {error}") from error
+        return self
+
+    @property
+    def _usual_limits(self) -> Limits:
+        return Limits(self.retention_days, self.max_customers, self.max_lines, self.max_lines_per_day)
+
+    @property
+    def limits(self) -> TenantLimits:
+        """How long purchases of tenants are kept, and how much tenants may store."""
+        return TenantLimits(self._usual_limits, parse_tenants(self.tenants, self._usual_limits))
 
     @property
     def store(self) -> StoreLocation:

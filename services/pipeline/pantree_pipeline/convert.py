@@ -180,6 +180,7 @@ def erase_response(erased: Erased) -> messages.EraseCustomerResponse:
     if erased.history is not None:
         response.erased_at = erased.history.erased_at
         response.ledger_entry_id = erased.history.ledger_entry_id
+        response.merged_customer_ids.extend(erased.history.merged_ids)
         response.removed.add(component="history", kind="purchase_lines", removed_count=erased.history.removed_count)
     if erased.vector_count is not None:
         response.removed.add(component="vector", kind="vectors", removed_count=erased.vector_count)

@@ -61,6 +61,11 @@ class Transport(Protocol):
     ) -> history.CorrectPurchasesResponse:
         """Calls `HistoryService.CorrectPurchases`."""
 
+    async def merge_customers(
+        self, request: history.MergeCustomersRequest, timeout_seconds: float
+    ) -> history.MergeCustomersResponse:
+        """Calls `HistoryService.MergeCustomers`."""
+
     async def list_purchases(
         self, request: history.ListPurchasesRequest, timeout_seconds: float
     ) -> history.ListPurchasesResponse:

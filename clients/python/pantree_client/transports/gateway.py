@@ -38,6 +38,7 @@ from pantree_runtime.errors import (
     Overloaded,
     PantreeError,
     PermissionDenied,
+    QuotaExceeded,
     RequestIdReused,
     StoreMismatch,
     TooLarge,
@@ -60,6 +61,7 @@ _ERROR_BY_REASON: Mapping[str, type[PantreeError]] = {
         InvalidState,
         EtagMismatch,
         RequestIdReused,
+        QuotaExceeded,
         NotFound,
         StoreMismatch,
         TooLarge,
@@ -170,6 +172,13 @@ class GatewayTransport:
         path, rest = _customer_path(request, "purchases:correct")
         document = await self._request("POST", path, timeout_seconds, json=rest)
         return _to_message(document, history.CorrectPurchasesResponse())
+
+    async def merge_customers(
+        self, request: history.MergeCustomersRequest, timeout_seconds: float
+    ) -> history.MergeCustomersResponse:
+        path, rest = _customer_path(request)
+        document = await self._request("POST", f"{path}:merge", timeout_seconds, json=rest)
+        return _to_message(document, history.MergeCustomersResponse())
 
     async def list_purchases(
         self, request: history.ListPurchasesRequest, timeout_seconds: float
@@ -574,7 +583,7 @@ def _error_of_problem(problem: Mapping[str, Any], retry_after: str = "") -> Pant
         error = _invalid_input(problem)
     elif code == ComponentUnavailable.reason or status in _UNAVAILABLE_STATUSES:
         error = ComponentUnavailable(problem.get("component", "gateway"), detail)
-    elif status == 429:
+    elif status == 429 and code != QuotaExceeded.reason:
         error = Overloaded(detail, float(retry_after) if retry_after.isdecimal() else 1.0)
     else:
         error = (_ERROR_BY_REASON.get(code) or _ERROR_BY_STATUS.get(status) or InternalError)(detail)

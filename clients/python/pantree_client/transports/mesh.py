@@ -108,6 +108,12 @@ class MeshTransport:
         with translate_rpc_errors("history"):
             return await self._history.CorrectPurchases(request, timeout=timeout_seconds)
 
+    async def merge_customers(
+        self, request: history.MergeCustomersRequest, timeout_seconds: float
+    ) -> history.MergeCustomersResponse:
+        with translate_rpc_errors("history"):
+            return await self._history.MergeCustomers(request, timeout=timeout_seconds)
+
     async def list_purchases(
         self, request: history.ListPurchasesRequest, timeout_seconds: float
     ) -> history.ListPurchasesResponse:

@@ -2,9 +2,9 @@
 
 /**
  * ExportCustomerResponse is a piece of what is stored about a customer: first the customer and all lines in batches, if
- * there are any, then the offers, then the subscriptions.
+ * there are any, then the offers, the subscriptions and the merges.
  */
-export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent | StoredOfferEvent | StoredSubscriptionEvent;
+export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent | StoredOfferEvent | StoredSubscriptionEvent | StoredMergeEvent;
 
 /** customer is the customer. */
 export interface CustomerEvent {
@@ -28,6 +28,12 @@ export interface StoredOfferEvent {
 export interface StoredSubscriptionEvent {
   type: "stored_subscription";
   data: StoredSubscription;
+}
+
+/** stored_merge is a merge of another id into this customer. */
+export interface StoredMergeEvent {
+  type: "stored_merge";
+  data: StoredMerge;
 }
 
 /**
@@ -840,7 +846,10 @@ export interface PurchaseLineInput {
    * @maxLength 200
    */
   category?: string;
-  /** date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored. */
+  /**
+   * date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored,
+   * and not so long ago that the tenant no longer keeps it.
+   */
   date: string;
   /**
    * quantity is the number of units, of a return the number of units returned; 1 when absent. Goods sold by weight count
@@ -1003,7 +1012,10 @@ export interface PurchaseLine {
   name: string;
   /** category is the shop's own category; empty when unknown. */
   category: string;
-  /** date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored. */
+  /**
+   * date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored,
+   * and not so long ago that the tenant no longer keeps it.
+   */
   date: string;
   /**
    * quantity is the number of units, of a return the number of units returned; 1 when absent. Goods sold by weight count
@@ -1051,6 +1063,11 @@ export interface StoredCustomer {
   history_version: string;
   /** changed_at is when purchases were last stored or changed, ISO 8601 in UTC. */
   changed_at: string;
+  /**
+   * merged_into is the customer that this one was merged into, as ListChanged returns it once; its purchases are those of
+   * that customer. Empty if it was not merged.
+   */
+  merged_into: string;
 }
 
 /** StoredLines is a batch of lines. */
@@ -1077,6 +1094,55 @@ export interface StoredSubscription {
   subscription: CustomerSubscription;
   /** events are its events, ordered by number. */
   events: SubscriptionEvent[];
+}
+
+/** StoredMerge is a merge of another id into a customer. */
+export interface StoredMerge {
+  /** merged_customer_id is the id that was merged. */
+  merged_customer_id: string;
+  /** customer_id is the customer that it was merged into, which may have been merged into another one since. */
+  customer_id: string;
+  /** merged_at is when, ISO 8601 in UTC. */
+  merged_at: string;
+  /** actor is who merged them, as sent. */
+  actor: string;
+  /** moved_line_count is the number of lines that moved, without those that were removed. */
+  moved_line_count: number;
+}
+
+/** MergeCustomersRequest names two ids of one household. */
+export interface MergeCustomersRequest {
+  /**
+   * customer_id is the customer that remains. Nothing needs to be stored of it.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * merged_customer_id is the id that becomes another name of it.
+   * @maxLength 128
+   */
+  merged_customer_id: string;
+  /**
+   * actor is who merges them, such as `support:anna`; it is kept with the merge.
+   * @maxLength 128
+   */
+  actor?: string;
+}
+
+/** MergeCustomersResponse says what was merged. */
+export interface MergeCustomersResponse {
+  /** customer_id is the customer that remains; if the one in the request was itself merged, the one that it is part of. */
+  customer_id: string;
+  /** merged_at is when they were merged, ISO 8601 in UTC; of a repeated call, when they were merged first. */
+  merged_at: string;
+  /** moved_line_count is the number of lines that this call moved, without those that were removed. */
+  moved_line_count: number;
+  /** moved_offer_count is the number of offers that this call moved. */
+  moved_offer_count: number;
+  /** moved_subscription_count is the number of subscriptions that this call moved. Two of the same item remain two. */
+  moved_subscription_count: number;
+  /** history_version identifies the stored purchases; empty if there are none. */
+  history_version: string;
 }
 
 /**
@@ -2240,6 +2306,8 @@ export interface EraseCustomerResponse {
   ledger_entry_id: string;
   /** removed are what this call removed, by part. */
   removed: RemovedData[];
+  /** merged_customer_ids are the other ids of the customer (HistoryService.MergeCustomers), which were erased with it. */
+  merged_customer_ids: string[];
 }
 
 /** RemovedData is what an erasure removed from one part. */
@@ -3007,4 +3075,5 @@ export type ErrorReason =
   | "ALREADY_EXISTS"
   | "CUSTOMER_ERASED"
   | "INVALID_STATE"
-  | "ETAG_MISMATCH";
+  | "ETAG_MISMATCH"
+  | "QUOTA_EXCEEDED";

@@ -14,6 +14,7 @@ export const appendPurchases = { verb: "POST", path: "/api/v1/customers/{custome
 export const correctPurchases = { verb: "POST", path: "/api/v1/customers/{customer_id}/purchases:correct" } as const;
 export const listPurchases = { verb: "GET", path: "/api/v1/customers/{customer_id}/purchases" } as const;
 export const exportCustomer = { verb: "GET", path: "/api/v1/customers/{customer_id}/export" } as const;
+export const mergeCustomers = { verb: "POST", path: "/api/v1/customers/{customer_id}:merge" } as const;
 export const process = { verb: "POST", path: "/api/v1/process" } as const;
 export const streamProcess = { verb: "WEBSOCKET", path: "/ws/stream/{customer_id}" } as const;
 export const nextBasket = { verb: "POST", path: "/api/v1/next-basket" } as const;

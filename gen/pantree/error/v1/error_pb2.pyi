@@ -94,6 +94,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_ETAG_MISMATCH means that what is stored changed since the caller read the `etag` that it sent; read it
     again.
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 23
+    """ERROR_REASON_QUOTA_EXCEEDED means that the tenant has as much as it may have; the metadata key `quota` names the quota
+    and `limit` its value. Repeating the call does not help.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,
@@ -171,5 +175,9 @@ ERROR_REASON_INVALID_STATE: ErrorReason.ValueType  # 21
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 22
 """ERROR_REASON_ETAG_MISMATCH means that what is stored changed since the caller read the `etag` that it sent; read it
 again.
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 23
+"""ERROR_REASON_QUOTA_EXCEEDED means that the tenant has as much as it may have; the metadata key `quota` names the quota
+and `limit` its value. Repeating the call does not help.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -53,7 +53,9 @@ class PurchaseLine(_message.Message):
     category: _builtins.str
     """category is the shop's own category; empty when unknown."""
     date: _builtins.str
-    """date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored."""
+    """date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored,
+    and not so long ago that the tenant no longer keeps it.
+    """
     quantity: _builtins.int
     """quantity is the number of units, of a return the number of units returned; 1 when absent. Goods sold by weight count
     as one unit.
@@ -256,7 +258,9 @@ class ImportPurchasesRequest(_message.Message):
 
     @_builtins.property
     def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """days holds, for each row, the calendar day as days since 1970-01-01. A row on a later day than tomorrow (UTC) is rejected."""
+        """days holds, for each row, the calendar day as days since 1970-01-01. A row on a later day than tomorrow (UTC), or
+        on one so long ago that the tenant no longer keeps it, is rejected.
+        """
 
     @_builtins.property
     def quantities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -773,6 +777,7 @@ class StoredCustomer(_message.Message):
     LINE_COUNT_FIELD_NUMBER: _builtins.int
     HISTORY_VERSION_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
+    MERGED_INTO_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     line_count: _builtins.int
@@ -781,6 +786,10 @@ class StoredCustomer(_message.Message):
     """history_version identifies the stored purchases."""
     changed_at: _builtins.str
     """changed_at is when purchases were last stored or changed, ISO 8601 in UTC."""
+    merged_into: _builtins.str
+    """merged_into is the customer that this one was merged into, as ListChanged returns it once; its purchases are those of
+    that customer. Empty if it was not merged.
+    """
     def __init__(
         self,
         *,
@@ -788,10 +797,11 @@ class StoredCustomer(_message.Message):
         line_count: _builtins.int = ...,
         history_version: _builtins.str = ...,
         changed_at: _builtins.str = ...,
+        merged_into: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "customer_id", b"customer_id", "history_version", b"history_version", "line_count", b"line_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "customer_id", b"customer_id", "history_version", b"history_version", "line_count", b"line_count", "merged_into", b"merged_into"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -822,7 +832,7 @@ Global___ExportCustomerRequest: _TypeAlias = ExportCustomerRequest  # noqa: Y015
 @_typing.final
 class ExportCustomerResponse(_message.Message):
     """ExportCustomerResponse is a piece of what is stored about a customer: first the customer and all lines in batches, if
-    there are any, then the offers, then the subscriptions.
+    there are any, then the offers, the subscriptions and the merges.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -831,6 +841,7 @@ class ExportCustomerResponse(_message.Message):
     STORED_LINES_FIELD_NUMBER: _builtins.int
     STORED_OFFER_FIELD_NUMBER: _builtins.int
     STORED_SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    STORED_MERGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def customer(self) -> Global___StoredCustomer:
         """customer is the customer."""
@@ -847,6 +858,10 @@ class ExportCustomerResponse(_message.Message):
     def stored_subscription(self) -> _subscription_service_pb2.StoredSubscription:
         """stored_subscription is a subscription with its events."""
 
+    @_builtins.property
+    def stored_merge(self) -> Global___StoredMerge:
+        """stored_merge is a merge of another id into this customer."""
+
     def __init__(
         self,
         *,
@@ -854,12 +869,13 @@ class ExportCustomerResponse(_message.Message):
         stored_lines: Global___StoredLines | None = ...,
         stored_offer: _subscription_service_pb2.Offer | None = ...,
         stored_subscription: _subscription_service_pb2.StoredSubscription | None = ...,
+        stored_merge: Global___StoredMerge | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_merge", b"stored_merge", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_merge", b"stored_merge", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines", "stored_offer", "stored_subscription"]  # noqa: Y015
+    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines", "stored_offer", "stored_subscription", "stored_merge"]  # noqa: Y015
     _WhichOneofArgType_piece: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_piece) -> _WhichOneofReturnType_piece | None: ...
 
@@ -926,6 +942,180 @@ class StoredLine(_message.Message):
 Global___StoredLine: _TypeAlias = StoredLine  # noqa: Y015
 
 @_typing.final
+class StoredMerge(_message.Message):
+    """StoredMerge is a merge of another id into a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERGED_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    MERGED_AT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    MOVED_LINE_COUNT_FIELD_NUMBER: _builtins.int
+    merged_customer_id: _builtins.str
+    """merged_customer_id is the id that was merged."""
+    customer_id: _builtins.str
+    """customer_id is the customer that it was merged into, which may have been merged into another one since."""
+    merged_at: _builtins.str
+    """merged_at is when, ISO 8601 in UTC."""
+    actor: _builtins.str
+    """actor is who merged them, as sent."""
+    moved_line_count: _builtins.int
+    """moved_line_count is the number of lines that moved, without those that were removed."""
+    def __init__(
+        self,
+        *,
+        merged_customer_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        merged_at: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        moved_line_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "customer_id", b"customer_id", "merged_at", b"merged_at", "merged_customer_id", b"merged_customer_id", "moved_line_count", b"moved_line_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredMerge: _TypeAlias = StoredMerge  # noqa: Y015
+
+@_typing.final
+class MergeCustomersRequest(_message.Message):
+    """MergeCustomersRequest names two ids of one household."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    MERGED_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the customer that remains. Nothing needs to be stored of it."""
+    merged_customer_id: _builtins.str
+    """merged_customer_id is the id that becomes another name of it."""
+    actor: _builtins.str
+    """actor is who merges them, such as `support:anna`; it is kept with the merge."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        merged_customer_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "customer_id", b"customer_id", "merged_customer_id", b"merged_customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeCustomersRequest: _TypeAlias = MergeCustomersRequest  # noqa: Y015
+
+@_typing.final
+class MergeCustomersResponse(_message.Message):
+    """MergeCustomersResponse says what was merged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    MERGED_AT_FIELD_NUMBER: _builtins.int
+    MOVED_LINE_COUNT_FIELD_NUMBER: _builtins.int
+    MOVED_OFFER_COUNT_FIELD_NUMBER: _builtins.int
+    MOVED_SUBSCRIPTION_COUNT_FIELD_NUMBER: _builtins.int
+    HISTORY_VERSION_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the customer that remains; if the one in the request was itself merged, the one that it is part of."""
+    merged_at: _builtins.str
+    """merged_at is when they were merged, ISO 8601 in UTC; of a repeated call, when they were merged first."""
+    moved_line_count: _builtins.int
+    """moved_line_count is the number of lines that this call moved, without those that were removed."""
+    moved_offer_count: _builtins.int
+    """moved_offer_count is the number of offers that this call moved."""
+    moved_subscription_count: _builtins.int
+    """moved_subscription_count is the number of subscriptions that this call moved. Two of the same item remain two."""
+    history_version: _builtins.str
+    """history_version identifies the stored purchases; empty if there are none."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        merged_at: _builtins.str = ...,
+        moved_line_count: _builtins.int = ...,
+        moved_offer_count: _builtins.int = ...,
+        moved_subscription_count: _builtins.int = ...,
+        history_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "history_version", b"history_version", "merged_at", b"merged_at", "moved_line_count", b"moved_line_count", "moved_offer_count", b"moved_offer_count", "moved_subscription_count", b"moved_subscription_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeCustomersResponse: _TypeAlias = MergeCustomersResponse  # noqa: Y015
+
+@_typing.final
+class ApplyRetentionRequest(_message.Message):
+    """ApplyRetentionRequest asks for the removal of old purchases."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """dry_run counts and removes nothing."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyRetentionRequest: _TypeAlias = ApplyRetentionRequest  # noqa: Y015
+
+@_typing.final
+class ApplyRetentionResponse(_message.Message):
+    """ApplyRetentionResponse is the receipt of a removal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    FIRST_KEPT_DATE_FIELD_NUMBER: _builtins.int
+    REMOVED_LINE_COUNT_FIELD_NUMBER: _builtins.int
+    CHANGED_CUSTOMER_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_CUSTOMER_COUNT_FIELD_NUMBER: _builtins.int
+    APPLIED_AT_FIELD_NUMBER: _builtins.int
+    retention_days: _builtins.int
+    """retention_days is how many days the tenant keeps purchases; 0 if it keeps them for good."""
+    first_kept_date: _builtins.str
+    """first_kept_date is the first day whose purchases are kept, ISO 8601; empty if all are."""
+    removed_line_count: _builtins.int
+    """removed_line_count is the number of revisions of lines that were removed; of a dry run, that would be."""
+    changed_customer_count: _builtins.int
+    """changed_customer_count is the number of customers that they belonged to."""
+    removed_customer_count: _builtins.int
+    """removed_customer_count is the number of those of whom no purchases are left."""
+    applied_at: _builtins.str
+    """applied_at is when, ISO 8601 in UTC."""
+    def __init__(
+        self,
+        *,
+        retention_days: _builtins.int = ...,
+        first_kept_date: _builtins.str = ...,
+        removed_line_count: _builtins.int = ...,
+        changed_customer_count: _builtins.int = ...,
+        removed_customer_count: _builtins.int = ...,
+        applied_at: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_at", b"applied_at", "changed_customer_count", b"changed_customer_count", "first_kept_date", b"first_kept_date", "removed_customer_count", b"removed_customer_count", "removed_line_count", b"removed_line_count", "retention_days", b"retention_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyRetentionResponse: _TypeAlias = ApplyRetentionResponse  # noqa: Y015
+
+@_typing.final
 class EraseCustomerRequest(_message.Message):
     """EraseCustomerRequest names the customer to erase."""
 
@@ -956,22 +1146,28 @@ class EraseCustomerResponse(_message.Message):
     ERASED_AT_FIELD_NUMBER: _builtins.int
     REMOVED_LINE_COUNT_FIELD_NUMBER: _builtins.int
     LEDGER_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MERGED_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     erased_at: _builtins.str
     """erased_at is when the customer was erased, ISO 8601 in UTC; of a repeated call, when it was erased first."""
     removed_line_count: _builtins.int
     """removed_line_count is the number of revisions of lines that this call removed."""
     ledger_entry_id: _builtins.str
     """ledger_entry_id is the id of the entry in the ledger of erasures: a keyed hash of tenant and customer, in hexadecimal."""
+    @_builtins.property
+    def merged_customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """merged_customer_ids are the other ids of the customer that are erased with it."""
+
     def __init__(
         self,
         *,
         erased_at: _builtins.str = ...,
         removed_line_count: _builtins.int = ...,
         ledger_entry_id: _builtins.str = ...,
+        merged_customer_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "ledger_entry_id", b"ledger_entry_id", "removed_line_count", b"removed_line_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "ledger_entry_id", b"ledger_entry_id", "merged_customer_ids", b"merged_customer_ids", "removed_line_count", b"removed_line_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,6 +82,16 @@ class HistoryServiceStub:
                 request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ExportCustomerRequest.SerializeToString,
                 response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ExportCustomerResponse.FromString,
                 _registered_method=True)
+        self.MergeCustomers = channel.unary_unary(
+                '/pantree.history.v1.HistoryService/MergeCustomers',
+                request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.MergeCustomersRequest.SerializeToString,
+                response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.MergeCustomersResponse.FromString,
+                _registered_method=True)
+        self.ApplyRetention = channel.unary_unary(
+                '/pantree.history.v1.HistoryService/ApplyRetention',
+                request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ApplyRetentionRequest.SerializeToString,
+                response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ApplyRetentionResponse.FromString,
+                _registered_method=True)
         self.EraseCustomer = channel.unary_unary(
                 '/pantree.history.v1.HistoryService/EraseCustomer',
                 request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.EraseCustomerRequest.SerializeToString,
@@ -170,9 +180,28 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeCustomers(self, request, context):
+        """MergeCustomers makes two ids of one household one customer. The purchases, offers and subscriptions of the merged one
+        become those of the customer that remains, and the merged id is another name of that customer from then on, in all
+        calls. A repeated call changes nothing. A merge cannot be undone. A merged customer of whom nothing is stored is
+        NOT_FOUND; if one of both was erased and has not consented again, FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyRetention(self, request, context):
+        """ApplyRetention removes the purchases of the tenant that are older than the tenant keeps them, in all revisions. The
+        service does so for all tenants once a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EraseCustomer(self, request, context):
-        """EraseCustomer erases a customer. The ledger of erasures, which has a keyed hash of the id, is written first; from then
-        on purchases of the customer are refused, also after a backup is restored. It succeeds when nothing is stored.
+        """EraseCustomer erases a customer and all ids that were merged into it. The ledger of erasures, which has a keyed hash of
+        each id, is written first; from then on purchases of the customer are refused, also after a backup is restored. It
+        succeeds when nothing is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,6 +254,16 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.ExportCustomer,
                     request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ExportCustomerRequest.FromString,
                     response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ExportCustomerResponse.SerializeToString,
+            ),
+            'MergeCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeCustomers,
+                    request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.MergeCustomersRequest.FromString,
+                    response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.MergeCustomersResponse.SerializeToString,
+            ),
+            'ApplyRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyRetention,
+                    request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ApplyRetentionRequest.FromString,
+                    response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ApplyRetentionResponse.SerializeToString,
             ),
             'EraseCustomer': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseCustomer,
@@ -478,6 +517,60 @@ class HistoryService:
             '/pantree.history.v1.HistoryService/ExportCustomer',
             pantree_dot_history_dot_v1_dot_history__service__pb2.ExportCustomerRequest.SerializeToString,
             pantree_dot_history_dot_v1_dot_history__service__pb2.ExportCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.history.v1.HistoryService/MergeCustomers',
+            pantree_dot_history_dot_v1_dot_history__service__pb2.MergeCustomersRequest.SerializeToString,
+            pantree_dot_history_dot_v1_dot_history__service__pb2.MergeCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.history.v1.HistoryService/ApplyRetention',
+            pantree_dot_history_dot_v1_dot_history__service__pb2.ApplyRetentionRequest.SerializeToString,
+            pantree_dot_history_dot_v1_dot_history__service__pb2.ApplyRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,9 +74,20 @@ class HistoryServiceStub:
     """ExportCustomer returns everything that is stored about a customer, in batches: also lines that were corrected or
     removed since. A customer of whom nothing is stored is NOT_FOUND.
     """
+    MergeCustomers: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.MergeCustomersRequest, _history_service_pb2.MergeCustomersResponse]
+    """MergeCustomers makes two ids of one household one customer. The purchases, offers and subscriptions of the merged one
+    become those of the customer that remains, and the merged id is another name of that customer from then on, in all
+    calls. A repeated call changes nothing. A merge cannot be undone. A merged customer of whom nothing is stored is
+    NOT_FOUND; if one of both was erased and has not consented again, FAILED_PRECONDITION.
+    """
+    ApplyRetention: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.ApplyRetentionRequest, _history_service_pb2.ApplyRetentionResponse]
+    """ApplyRetention removes the purchases of the tenant that are older than the tenant keeps them, in all revisions. The
+    service does so for all tenants once a day.
+    """
     EraseCustomer: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.EraseCustomerRequest, _history_service_pb2.EraseCustomerResponse]
-    """EraseCustomer erases a customer. The ledger of erasures, which has a keyed hash of the id, is written first; from then
-    on purchases of the customer are refused, also after a backup is restored. It succeeds when nothing is stored.
+    """EraseCustomer erases a customer and all ids that were merged into it. The ledger of erasures, which has a keyed hash of
+    each id, is written first; from then on purchases of the customer are refused, also after a backup is restored. It
+    succeeds when nothing is stored.
     """
 
 @_typing.type_check_only
@@ -125,9 +136,20 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     """ExportCustomer returns everything that is stored about a customer, in batches: also lines that were corrected or
     removed since. A customer of whom nothing is stored is NOT_FOUND.
     """
+    MergeCustomers: _aio.UnaryUnaryMultiCallable[_history_service_pb2.MergeCustomersRequest, _history_service_pb2.MergeCustomersResponse]  # type: ignore[assignment]
+    """MergeCustomers makes two ids of one household one customer. The purchases, offers and subscriptions of the merged one
+    become those of the customer that remains, and the merged id is another name of that customer from then on, in all
+    calls. A repeated call changes nothing. A merge cannot be undone. A merged customer of whom nothing is stored is
+    NOT_FOUND; if one of both was erased and has not consented again, FAILED_PRECONDITION.
+    """
+    ApplyRetention: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ApplyRetentionRequest, _history_service_pb2.ApplyRetentionResponse]  # type: ignore[assignment]
+    """ApplyRetention removes the purchases of the tenant that are older than the tenant keeps them, in all revisions. The
+    service does so for all tenants once a day.
+    """
     EraseCustomer: _aio.UnaryUnaryMultiCallable[_history_service_pb2.EraseCustomerRequest, _history_service_pb2.EraseCustomerResponse]  # type: ignore[assignment]
-    """EraseCustomer erases a customer. The ledger of erasures, which has a keyed hash of the id, is written first; from then
-    on purchases of the customer are refused, also after a backup is restored. It succeeds when nothing is stored.
+    """EraseCustomer erases a customer and all ids that were merged into it. The ledger of erasures, which has a keyed hash of
+    each id, is written first; from then on purchases of the customer are refused, also after a backup is restored. It
+    succeeds when nothing is stored.
     """
 
 class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -229,13 +251,36 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def MergeCustomers(
+        self,
+        request: _history_service_pb2.MergeCustomersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_history_service_pb2.MergeCustomersResponse, _abc.Awaitable[_history_service_pb2.MergeCustomersResponse]]:
+        """MergeCustomers makes two ids of one household one customer. The purchases, offers and subscriptions of the merged one
+        become those of the customer that remains, and the merged id is another name of that customer from then on, in all
+        calls. A repeated call changes nothing. A merge cannot be undone. A merged customer of whom nothing is stored is
+        NOT_FOUND; if one of both was erased and has not consented again, FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyRetention(
+        self,
+        request: _history_service_pb2.ApplyRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_history_service_pb2.ApplyRetentionResponse, _abc.Awaitable[_history_service_pb2.ApplyRetentionResponse]]:
+        """ApplyRetention removes the purchases of the tenant that are older than the tenant keeps them, in all revisions. The
+        service does so for all tenants once a day.
+        """
+
+    @_abc_1.abstractmethod
     def EraseCustomer(
         self,
         request: _history_service_pb2.EraseCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_history_service_pb2.EraseCustomerResponse, _abc.Awaitable[_history_service_pb2.EraseCustomerResponse]]:
-        """EraseCustomer erases a customer. The ledger of erasures, which has a keyed hash of the id, is written first; from then
-        on purchases of the customer are refused, also after a backup is restored. It succeeds when nothing is stored.
+        """EraseCustomer erases a customer and all ids that were merged into it. The ledger of erasures, which has a keyed hash of
+        each id, is written first; from then on purchases of the customer are refused, also after a backup is restored. It
+        succeeds when nothing is stored.
         """
 
 def add_HistoryServiceServicer_to_server(servicer: HistoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

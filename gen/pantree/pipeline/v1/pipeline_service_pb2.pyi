@@ -1415,6 +1415,7 @@ class EraseCustomerResponse(_message.Message):
     ERASED_AT_FIELD_NUMBER: _builtins.int
     LEDGER_ENTRY_ID_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    MERGED_CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     erased_at: _builtins.str
     """erased_at is when the customer was erased, ISO 8601 in UTC; of a repeated call, when it was erased first. Empty when the
     history part is disabled.
@@ -1427,16 +1428,21 @@ class EraseCustomerResponse(_message.Message):
     def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedData]:
         """removed are what this call removed, by part."""
 
+    @_builtins.property
+    def merged_customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """merged_customer_ids are the other ids of the customer (HistoryService.MergeCustomers), which were erased with it."""
+
     def __init__(
         self,
         *,
         erased_at: _builtins.str = ...,
         ledger_entry_id: _builtins.str = ...,
         removed: _abc.Iterable[Global___RemovedData] | None = ...,
+        merged_customer_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "ledger_entry_id", b"ledger_entry_id", "removed", b"removed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "ledger_entry_id", b"ledger_entry_id", "merged_customer_ids", b"merged_customer_ids", "removed", b"removed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

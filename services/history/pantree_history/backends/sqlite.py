@@ -5,9 +5,11 @@ is on disk when it returns (`synchronous=FULL`). Deleted content is overwritten 
 """
 
 import asyncio
+import functools
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -15,16 +17,23 @@ from typing import Any, TypeVar
 
 from pantree_history.backends import sqlite_subscriptions
 from pantree_history.backends.migrations import pending, read_migrations
+from pantree_history.core.limits import Limits, Usage
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
 from pantree_history.core.store import (
     Appended,
     Changes,
     Corrected,
+    Digest,
+    Erased,
     Erasure,
+    Expired,
     HistoryStore,
     Household,
     HouseholdState,
     LineOf,
+    Merge,
+    Merged,
+    MergeRefusal,
     Outcome,
     Progress,
     StoredLines,
@@ -37,6 +46,8 @@ COMPONENT = "history-store"
 _READERS = 4
 # Another process may hold the lock: a backup, or a second service during a restart.
 _BUSY_SECONDS = 10.0
+EXPIRED_PER_TRANSACTION = 500
+"""Households whose old lines are removed at once, so that other calls don't wait long."""
 # For a few hundred lines each.
 _CACHED_STATEMENTS = 64
 
@@ -51,7 +62,8 @@ _FIND = (
     "AND (revision = 1 OR superseded_at IS NULL) ORDER BY revision"
 )
 _CHANGE = "UPDATE household SET change_number = ?, changed_at = ?, line_count = line_count + ? WHERE household_key = ?"
-_STATE = "household_id, change_number, changed_at, line_count"
+_STATE = "household_id, change_number, changed_at, line_count, merged_into"
+_MERGE = "household_id, merged_into, merged_at, actor, moved_line_count"
 _ORDER = "ORDER BY occurred_on, order_id, line_id"
 
 ResultT = TypeVar("ResultT")
@@ -109,16 +121,18 @@ class SqliteStore(HistoryStore):
         self,
         tenant_id: str,
         lines: Sequence[LineOf],
-        digests: Mapping[str, bytes],
+        digest: Digest,
         recorded_at: int,
         *,
         whole: bool,
         consent: bool = False,
         dry_run: bool = False,
         progress: Progress | None = None,
+        limits: Limits | None = None,
     ) -> Appended:
         def append(connection: sqlite3.Connection) -> Appended:
-            appended = _Append(connection, tenant_id, digests, recorded_at, consent).run(lines, whole, dry_run)
+            appending = _Append(connection, tenant_id, recorded_at, limits)
+            appended = appending.run(lines, digest, whole, consent, dry_run)
             if progress is not None:
                 connection.execute(
                     "INSERT INTO import_progress (tenant_id, import_id, next_row, recorded_at) VALUES (?, ?, ?, ?) "
@@ -194,20 +208,88 @@ class SqliteStore(HistoryStore):
         def read(connection: sqlite3.Connection) -> Sequence[HouseholdState]:
             rows = connection.execute(
                 f"SELECT {_STATE} FROM household "
-                "WHERE tenant_id = ? AND household_id > ? ORDER BY household_id LIMIT ?",
+                "WHERE tenant_id = ? AND household_id > ? AND merged_into IS NULL ORDER BY household_id LIMIT ?",
                 (tenant_id, after, limit),
             )
             return [_state(*row) for row in rows]
 
         return await self._read(read)
 
-    async def erase(self, household: Household, digest: bytes, erased_at: int) -> tuple[Erasure, int]:
-        # Two transactions: the ledger is on disk before anything is destroyed.
-        position, entry = await self._write(lambda connection: _enter(connection, digest, erased_at))
-        removed = await self._write(lambda connection: _remove(connection, household, position))
-        return entry, removed
+    async def merges(self, household: Household) -> Sequence[Merge]:
+        def read(connection: sqlite3.Connection) -> Sequence[Merge]:
+            rows = connection.execute(
+                f"SELECT {_MERGE} FROM household_merge WHERE tenant_id = ? AND household_id IN (SELECT household_id "
+                "FROM household WHERE tenant_id = ? AND merged_into = ?) ORDER BY merged_at, household_id",
+                (household.tenant_id, *sqlite_subscriptions.resolved(connection, household)),
+            )
+            return list(map(Merge._make, rows))
 
-    async def replay(self, digest: Callable[[Household], bytes]) -> int:
+        return await self._read(read)
+
+    async def merge(
+        self, household: Household, merged_id: str, digest: Digest, merged_at: int, actor: str
+    ) -> Merged | MergeRefusal:
+        return await self._write(lambda connection: _merge(connection, household, merged_id, digest, merged_at, actor))
+
+    async def tenants(self) -> Sequence[str]:
+        def read(connection: sqlite3.Connection) -> Sequence[str]:
+            rows = connection.execute(
+                "SELECT tenant_id FROM household UNION SELECT tenant_id FROM import_progress ORDER BY tenant_id"
+            )
+            return [one for (one,) in rows]
+
+        return await self._read(read)
+
+    async def expire(self, tenant_id: str, first_day: int, now: int, *, dry_run: bool = False) -> Expired:
+        def find(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(
+                "SELECT household_key, count(*) FILTER (WHERE occurred_on < ?), count(*) FROM purchase_line "
+                "WHERE tenant_id = ? GROUP BY household_key HAVING min(occurred_on) < ?",
+                (first_day, tenant_id, first_day),
+            ).fetchall()
+
+        found = await self._read(find)
+        if dry_run:
+            return Expired(sum(old for _, old, _ in found), len(found), sum(old == count for _, old, count in found))
+        expired = Expired(0, 0, 0)
+        keys = [key for key, _, _ in found]
+        for first in range(0, len(keys), EXPIRED_PER_TRANSACTION):
+            batch = keys[first : first + EXPIRED_PER_TRANSACTION]
+            removed = await self._write(functools.partial(_expire, keys=batch, first_day=first_day, now=now))
+            expired = Expired(*(a + b for a, b in zip(expired, removed, strict=True)))
+        return expired
+
+    async def tidy(self, tenant_id: str, progress_until: int) -> None:
+        def tidy(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "DELETE FROM import_progress WHERE tenant_id = ? AND recorded_at < ?", (tenant_id, progress_until)
+            )
+            if _usage(connection, tenant_id, 0, False) is not None:
+                _count_usage(connection, tenant_id)
+
+        await self._write(tidy)
+
+    async def compact(self) -> None:
+        def checkpoint() -> None:
+            if self._writer is not None:
+                for database in ("main", "ledger"):
+                    self._writer.execute(f"PRAGMA {database}.wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self._run(self._write_thread, checkpoint)
+
+    async def erase(self, household: Household, digest: Digest, erased_at: int) -> Erased:
+        def enter(connection: sqlite3.Connection) -> tuple[list[Household], list[tuple[int, Erasure]]]:
+            ids = _all_ids(connection, household)
+            return ids, [_enter(connection, digest(one), erased_at) for one in ids]
+
+        # Two transactions: the ledger is on disk before anything is destroyed. From then on, nothing is merged with it.
+        ids, entered = await self._write(enter)
+        positions = sorted(position for position, _ in entered)
+        removed = await self._write(lambda connection: _remove(connection, ids, positions))
+        entry = entered[ids.index(household)][1]
+        return Erased(entry, removed, [one.household_id for one in ids if one != household])
+
+    async def replay(self, digest: Digest) -> int:
         return await self._write(lambda connection: _replay(connection, digest))
 
     async def _read(self, query: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
@@ -289,29 +371,29 @@ class _Append:
         self,
         connection: sqlite3.Connection,
         tenant_id: str,
-        digests: Mapping[str, bytes],
         recorded_at: int,
-        consent: bool,
+        limits: Limits | None,
     ) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
         self._recorded_at = recorded_at
-        self._erasures = {
-            household_id: entry
-            for household_id, digest in digests.items()
-            if (entry := _erasure(connection, digest)) is not None
-        }
-        if consent:
-            for household_id, entry in self._erasures.items():
-                if entry.consented_at is None:
-                    connection.execute(
-                        "UPDATE ledger.erasure SET consented_at = ? WHERE digest = ?", (recorded_at, entry.digest)
-                    )
-                    self._erasures[household_id] = entry._replace(consented_at=recorded_at)
+        self._limits = limits
+        self._survivors: dict[str, str] = {}
+        """By the id in the request: the household that it means."""
+        self._erasures: dict[str, list[Erasure]] = {}
         self._keys: dict[str, int] = {}
+        self._new: set[int] = set()
+        """Keys of households that were not stored."""
 
-    def run(self, lines: Sequence[LineOf], whole: bool, dry_run: bool) -> Appended:
+    def run(self, lines: Sequence[LineOf], digest: Digest, whole: bool, consent: bool, dry_run: bool) -> Appended:
+        self._resolve({one.household_id for one in lines})
+        for household_id, survivor in self._survivors.items():
+            names = dict.fromkeys((household_id, survivor))
+            entries = [self._erasure(digest(Household(self._tenant_id, one)), consent) for one in names]
+            if any(entries):
+                self._erasures[household_id] = [one for one in entries if one is not None]
         outcomes = [self._refused(*one) for one in lines] if self._erasures else [None] * len(lines)
+        before = _usage(self._connection, self._tenant_id, day_of(self._recorded_at), self._limits is not None)
         if whole and Outcome.ERASED in outcomes:
             raise _Undone(Appended([one or Outcome.DUPLICATE for one in outcomes], {}))
         wanted = [one for one, outcome in zip(lines, outcomes, strict=True) if outcome is None]
@@ -319,20 +401,27 @@ class _Append:
             self._keys[household_id] = self._household_key(household_id)
         stored = iter(self._insert(wanted))
         result = [next(stored) if outcome is None else outcome for outcome in outcomes]
-        added: dict[str, int] = {}
-        for one, outcome in zip(lines, result, strict=True):
-            if outcome is Outcome.ADDED:
-                added[one.household_id] = added.get(one.household_id, 0) + 1
+        added = Counter(
+            self._keys[one.household_id] for one, outcome in zip(lines, result, strict=True) if outcome is Outcome.ADDED
+        )
         if added:
             number = _next_change(self._connection)
             self._connection.executemany(
-                _CHANGE,
-                [(number, self._recorded_at, count, self._keys[one]) for one, count in added.items()],
+                _CHANGE, [(number, self._recorded_at, count, key) for key, count in added.items()]
             )
+            if before is not None:
+                after = _use(
+                    self._connection,
+                    self._tenant_id,
+                    day_of(self._recorded_at),
+                    Usage(len(self._new & added.keys()), added.total(), added.total()),
+                )
+                if self._limits is not None and not (whole and Outcome.CONFLICT in result):
+                    after.check(self._limits, before)
         # A household without lines, because all are refused, is not stored.
         self._connection.executemany(
             "DELETE FROM household WHERE household_key = ? AND change_number = 0",
-            [(key,) for one, key in self._keys.items() if one not in added],
+            [(key,) for key in set(self._keys.values()) if key not in added],
         )
         states = {
             household_id: found[1]
@@ -344,15 +433,33 @@ class _Append:
             raise _Undone(appended)
         return appended
 
+    def _resolve(self, household_ids: Set[str]) -> None:
+        has_merges = self._connection.execute(
+            "SELECT 1 FROM household_merge WHERE tenant_id = ? LIMIT 1", (self._tenant_id,)
+        ).fetchone()
+        for one in household_ids:
+            household = Household(self._tenant_id, one)
+            self._survivors[one] = (
+                sqlite_subscriptions.resolved(self._connection, household).household_id if has_merges else one
+            )
+
+    def _erasure(self, digest: bytes, consent: bool) -> Erasure | None:
+        entry = _erasure(self._connection, digest)
+        if entry is None or entry.consented_at is not None or not consent:
+            return entry
+        self._connection.execute(
+            "UPDATE ledger.erasure SET consented_at = ? WHERE digest = ?", (self._recorded_at, digest)
+        )
+        return entry._replace(consented_at=self._recorded_at)
+
     def _refused(self, household_id: str, line: Line) -> Outcome | None:
-        entry = self._erasures.get(household_id)
-        if entry is None or not entry.refuses(line.occurred_on, day_of(entry.erased_at)):
-            return None
-        return Outcome.ERASED
+        entries = self._erasures.get(household_id, ())
+        is_refused = any(entry.refuses(line.occurred_on, day_of(entry.erased_at)) for entry in entries)
+        return Outcome.ERASED if is_refused else None
 
     def _household_key(self, household_id: str) -> int:
         key: int
-        names = (self._tenant_id, household_id)
+        names = (self._tenant_id, self._survivors[household_id])
         row = self._connection.execute(
             "SELECT household_key FROM household WHERE tenant_id = ? AND household_id = ?", names
         ).fetchone()
@@ -362,6 +469,7 @@ class _Append:
                 "RETURNING household_key",
                 names,
             ).fetchone()
+            self._new.add(row[0])
         (key,) = row
         return key
 
@@ -428,6 +536,7 @@ def _correct(
             _CHANGE,
             (_next_change(connection), recorded_at, line_change - removed_count, key),
         )
+        _use(connection, household.tenant_id, 0, Usage(0, line_change - removed_count, 0))
         after = _household(connection, household)
         assert after is not None
         state = after[1]
@@ -442,6 +551,47 @@ def _supersede(connection: sqlite3.Connection, household_key: int, line: LineKey
     )
 
 
+def _usage(connection: sqlite3.Connection, tenant_id: str, day: int, is_needed: bool) -> Usage | None:
+    """What a tenant with quotas stores; None if it has none and never had."""
+    row = connection.execute(
+        "SELECT customer_count, line_count, iif(day = ?, day_line_count, 0) FROM tenant_usage WHERE tenant_id = ?",
+        (day, tenant_id),
+    ).fetchone()
+    if row is None and is_needed:
+        _count_usage(connection, tenant_id)
+        return _usage(connection, tenant_id, day, False)
+    return None if row is None else Usage(*row)
+
+
+def _count_usage(connection: sqlite3.Connection, tenant_id: str) -> None:
+    connection.execute(
+        "INSERT INTO tenant_usage (tenant_id, customer_count, line_count, day, day_line_count) "
+        "SELECT ?, count(*), coalesce(sum(line_count), 0), 0, 0 FROM household "
+        "WHERE tenant_id = ? AND merged_into IS NULL "
+        "ON CONFLICT (tenant_id) DO UPDATE SET customer_count = excluded.customer_count, "
+        "line_count = excluded.line_count",
+        (tenant_id, tenant_id),
+    )
+
+
+def _use(connection: sqlite3.Connection, tenant_id: str, day: int, change: Usage) -> Usage:
+    """Records what a tenant with quotas stores more or less, and returns what it stores now.
+
+    Args:
+        connection: within a transaction.
+        tenant_id: the tenant.
+        day: today; 0 if no lines are new.
+        change: the difference.
+    """
+    row = connection.execute(
+        "UPDATE tenant_usage SET customer_count = customer_count + ?, line_count = line_count + ?, "
+        "day_line_count = iif(day = ? OR ? = 0, day_line_count, 0) + ?, day = iif(? = 0, day, ?) WHERE tenant_id = ? "
+        "RETURNING customer_count, line_count, day_line_count",
+        (change.customers, change.lines, day, day, change.lines_of_day, day, day, tenant_id),
+    ).fetchone()
+    return Usage(0, 0, 0) if row is None else Usage(*row)
+
+
 def _next_change(connection: sqlite3.Connection) -> int:
     number: int
     (number,) = connection.execute(
@@ -451,15 +601,96 @@ def _next_change(connection: sqlite3.Connection) -> int:
 
 
 def _household(connection: sqlite3.Connection, household: Household) -> tuple[int, HouseholdState] | None:
+    """Key and state of a household, or of the one that it was merged into."""
     row = connection.execute(
         f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = ? AND household_id = ?",
         household,
     ).fetchone()
+    if row is not None and row[-1] is not None:
+        return _household(connection, Household(household.tenant_id, row[-1]))
     return None if row is None else (row[0], _state(*row[1:]))
 
 
-def _state(household_id: str, change_number: int, changed_at: int, line_count: int) -> HouseholdState:
-    return HouseholdState(household_id, version_of(change_number, changed_at), line_count, changed_at)
+def _all_ids(connection: sqlite3.Connection, household: Household) -> list[Household]:
+    """The household that a household is part of, and all that were merged into it."""
+    survivor = sqlite_subscriptions.resolved(connection, household)
+    rows = connection.execute(
+        "SELECT household_id FROM household WHERE tenant_id = ? AND merged_into = ? ORDER BY household_id", survivor
+    )
+    return [survivor, *(Household(household.tenant_id, one) for (one,) in rows)]
+
+
+def _state(
+    household_id: str, change_number: int, changed_at: int, line_count: int, merged_into: str | None
+) -> HouseholdState:
+    version = version_of(change_number, changed_at)
+    return HouseholdState(household_id, version, line_count, changed_at, merged_into or "")
+
+
+def _merge(
+    connection: sqlite3.Connection,
+    household: Household,
+    merged_id: str,
+    digest: Digest,
+    merged_at: int,
+    actor: str,
+) -> Merged | MergeRefusal:
+    tenant_id = household.tenant_id
+    survivor, source = (
+        sqlite_subscriptions.resolved(connection, household),
+        sqlite_subscriptions.resolved(connection, Household(tenant_id, merged_id)),
+    )
+    for one in {household, survivor, source, Household(tenant_id, merged_id)}:
+        entry = _erasure(connection, digest(one))
+        if entry is not None and entry.consented_at is None:
+            return MergeRefusal.ERASED
+    if survivor == source:
+        row = connection.execute(
+            f"SELECT {_MERGE} FROM household_merge WHERE tenant_id = ? AND household_id = ?", (tenant_id, merged_id)
+        ).fetchone()
+        if merged_id == source.household_id or row is None:
+            return MergeRefusal.SAME
+        found = _household(connection, survivor)
+        return Merged(survivor.household_id, Merge(*row), False, 0, 0, None if found is None else found[1])
+    from_found, to_found = _household(connection, source), _household(connection, survivor)
+    was_stored = to_found is not None
+    offers, subscriptions = sqlite_subscriptions.move(connection, source, survivor)
+    if from_found is None and not offers and not subscriptions:
+        return MergeRefusal.UNKNOWN
+    number = _next_change(connection)
+    moved = 0
+    if from_found is not None:
+        key, state = from_found
+        moved = state.line_count
+        if to_found is None:
+            connection.execute(
+                "INSERT INTO household (tenant_id, household_id, change_number, changed_at) VALUES (?, ?, 0, 0)",
+                survivor,
+            )
+            to_found = _household(connection, survivor)
+        assert to_found is not None
+        connection.execute("UPDATE purchase_line SET household_key = ? WHERE household_key = ?", (to_found[0], key))
+        connection.execute(_CHANGE, (number, merged_at, moved, to_found[0]))
+    connection.execute(
+        "INSERT INTO household (tenant_id, household_id, change_number, changed_at, merged_into) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant_id, household_id) DO UPDATE SET "
+        "change_number = excluded.change_number, changed_at = excluded.changed_at, line_count = 0, "
+        "merged_into = excluded.merged_into",
+        (*source, number, merged_at, survivor.household_id),
+    )
+    connection.execute(
+        "UPDATE household SET change_number = ?, changed_at = ?, merged_into = ? "
+        "WHERE tenant_id = ? AND merged_into = ?",
+        (number, merged_at, survivor.household_id, *source),
+    )
+    merge = Merge(source.household_id, survivor.household_id, merged_at, actor, moved)
+    connection.execute(
+        f"INSERT INTO household_merge (tenant_id, {_MERGE}) VALUES (?, ?, ?, ?, ?, ?)", (tenant_id, *merge)
+    )
+    if from_found is not None:
+        _use(connection, tenant_id, 0, Usage(-1 if was_stored else 0, 0, 0))
+    found = _household(connection, survivor)
+    return Merged(survivor.household_id, merge, True, offers, subscriptions, None if found is None else found[1])
 
 
 def version_of(change_number: int, changed_at: int) -> str:
@@ -488,21 +719,59 @@ def _enter(connection: sqlite3.Connection, digest: bytes, erased_at: int) -> tup
     return position, Erasure(digest, erased_at)
 
 
-def _remove(connection: sqlite3.Connection, household: Household, position: int) -> int:
-    connection.execute(
-        "UPDATE counter SET value = ? WHERE name = 'ledger_position' AND value = ? - 1", (position, position)
-    )
-    sqlite_subscriptions.remove(connection, household)
-    found = _household(connection, household)
-    if found is None:
-        return 0
-    key, _ = found
-    removed = connection.execute("DELETE FROM purchase_line WHERE household_key = ?", (key,)).rowcount
-    connection.execute("DELETE FROM household WHERE household_key = ?", (key,))
+def _remove(connection: sqlite3.Connection, households: Sequence[Household], positions: Sequence[int]) -> int:
+    for position in positions:
+        connection.execute(
+            "UPDATE counter SET value = ? WHERE name = 'ledger_position' AND value = ? - 1", (position, position)
+        )
+    removed = 0
+    for household in households:
+        sqlite_subscriptions.remove(connection, household)
+        row = connection.execute(
+            "SELECT line_count FROM household WHERE tenant_id = ? AND household_id = ? AND merged_into IS NULL",
+            household,
+        ).fetchone()
+        if row is not None:
+            _use(connection, household.tenant_id, 0, Usage(-1, -row[0], 0))
+        removed += connection.execute(
+            "DELETE FROM purchase_line WHERE household_key = "
+            "(SELECT household_key FROM household WHERE tenant_id = ? AND household_id = ?)",
+            household,
+        ).rowcount
+        connection.execute("DELETE FROM household WHERE tenant_id = ? AND household_id = ?", household)
+        connection.execute("DELETE FROM household_merge WHERE tenant_id = ? AND household_id = ?", household)
     return removed
 
 
-def _replay(connection: sqlite3.Connection, digest: Callable[[Household], bytes]) -> int:
+def _expire(connection: sqlite3.Connection, keys: Sequence[int], first_day: int, now: int) -> Expired:
+    """Removes old lines of households; a household that has none left is no longer stored."""
+    revisions = households = removed = 0
+    number = _next_change(connection)
+    for key in keys:
+        row = connection.execute(
+            "SELECT tenant_id, line_count FROM household WHERE household_key = ?", (key,)
+        ).fetchone()
+        # Counted first: `RETURNING superseded_at IS NULL` is wrong in SQLite 3.40.
+        gone, current = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE superseded_at IS NULL) FROM purchase_line "
+            "WHERE household_key = ? AND occurred_on < ?",
+            (key, first_day),
+        ).fetchone()
+        if not gone:
+            continue
+        connection.execute("DELETE FROM purchase_line WHERE household_key = ? AND occurred_on < ?", (key, first_day))
+        connection.execute(_CHANGE, (number, now, -current, key))
+        is_removed = connection.execute(
+            "DELETE FROM household WHERE household_key = ? AND NOT EXISTS "
+            "(SELECT 1 FROM purchase_line AS line WHERE line.household_key = household.household_key)",
+            (key,),
+        ).rowcount
+        _use(connection, row[0], 0, Usage(-is_removed, -current, 0))
+        revisions, households, removed = revisions + gone, households + 1, removed + is_removed
+    return Expired(revisions, households, removed)
+
+
+def _replay(connection: sqlite3.Connection, digest: Digest) -> int:
     (applied,) = connection.execute("SELECT value FROM counter WHERE name = 'ledger_position'").fetchone()
     entries = {
         entry: (position, erased_at)
@@ -526,6 +795,10 @@ def _replay(connection: sqlite3.Connection, digest: Callable[[Household], bytes]
         ).rowcount
         if count:
             erased.add(Household(*names))
+        connection.execute(
+            "DELETE FROM household_merge WHERE tenant_id = ? AND household_id = ? AND merged_at <= ?",
+            (*names, found[1]),
+        )
         connection.execute(
             "UPDATE household SET line_count = (SELECT count(*) FROM purchase_line AS line "
             "WHERE line.household_key = household.household_key AND superseded_at IS NULL) WHERE household_key = ?",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pantree_history.backends import subscription_rows as rows
-from pantree_history.core.store import Household
+from pantree_history.core.store import Digest, Household
 from pantree_history.core.subscriptions.model import Offer, RecordedEvent, Subscription
 from pantree_history.core.subscriptions.store import Key, SubscriptionStore, Writing
 from pantree_runtime.errors import AlreadyExists
@@ -31,23 +31,30 @@ class SqliteSubscriptions(SubscriptionStore):
         self._read = read
         self._write = write
 
-    async def change(self, household: Household, digest: bytes, key: Key, change: rows.Change) -> Writing:
+    async def change(self, household: Household, digest: Digest, key: Key, change: rows.Change) -> Writing:
         def run(connection: sqlite3.Connection) -> Writing:
-            erased = connection.execute(
-                "SELECT 1 FROM ledger.erasure WHERE digest = ? AND consented_at IS NULL", (digest,)
-            ).fetchone()
+            target = resolved(connection, household)
+            erased = any(
+                connection.execute(
+                    "SELECT 1 FROM ledger.erasure WHERE digest = ? AND consented_at IS NULL", (digest(one),)
+                ).fetchone()
+                for one in {household, target}
+            )
             found = [
                 [] if one is None else connection.execute(one.sql, one.values).fetchall()
-                for one in rows.reads(*household, key)
+                for one in rows.reads(*target, key)
             ]
-            reading = rows.reading_of(erased is not None, found)
+            reading = rows.reading_of(target, erased, found)
             writing = change(reading)
-            for one in rows.writes(*household, reading, writing):
+            for one in rows.writes(*target, reading, writing):
                 if connection.execute(one.sql, one.values).rowcount == 0 and one.is_required:
                     raise AlreadyExists("a subscription with this subscription_id exists; send another one, or none")
             return writing
 
         return await self._write(run)
+
+    async def resolve(self, household: Household) -> Household:
+        return await self._read(lambda connection: resolved(connection, household))
 
     async def subscription(self, tenant_id: str, subscription_id: str) -> Subscription | None:
         def run(connection: sqlite3.Connection) -> Subscription | None:
@@ -58,14 +65,16 @@ class SqliteSubscriptions(SubscriptionStore):
 
     async def subscriptions(self, household: Household, after: str, limit: int) -> Sequence[Subscription]:
         def run(connection: sqlite3.Connection) -> Sequence[Subscription]:
-            found = connection.execute(rows.SUBSCRIPTIONS, (*household, after, limit)).fetchall()
+            names = resolved(connection, household)
+            found = connection.execute(rows.SUBSCRIPTIONS, (*names, after, limit)).fetchall()
             return [_with_deliveries(connection, household.tenant_id, row) for row in found]
 
         return await self._read(run)
 
     async def offers(self, household: Household, after: str, limit: int) -> Sequence[Offer]:
         def run(connection: sqlite3.Connection) -> Sequence[Offer]:
-            return list(map(rows.offer_of, connection.execute(rows.OFFERS, (*household, after, limit))))
+            names = resolved(connection, household)
+            return list(map(rows.offer_of, connection.execute(rows.OFFERS, (*names, after, limit))))
 
         return await self._read(run)
 
@@ -82,9 +91,24 @@ def remove(connection: sqlite3.Connection, household: Household, created_until: 
     return sum(connection.execute(one.sql, one.values).rowcount for one in rows.removals(household, created_until))
 
 
+def move(connection: sqlite3.Connection, source: Household, target: Household) -> tuple[int, int]:
+    """Moves offers and subscriptions of a household to another one, within a transaction; the numbers of both."""
+    offers = connection.execute(rows.OFFERS, (*source, "", rows.ALL)).fetchall()
+    subscriptions = connection.execute(rows.SUBSCRIPTIONS, (*source, "", rows.ALL)).fetchall()
+    for one in rows.moves(source, target, offers, subscriptions):
+        connection.execute(one.sql, one.values)
+    return len(offers), len(subscriptions)
+
+
 def households(connection: sqlite3.Connection) -> list[Household]:
     """Households with offers or subscriptions, of all tenants."""
     return [Household(*row) for row in connection.execute(rows.HOUSEHOLDS)]
+
+
+def resolved(connection: sqlite3.Connection, household: Household) -> Household:
+    """The household that a household was merged into; itself if it was not."""
+    row = connection.execute(rows.MERGED_INTO, household).fetchone()
+    return household if row is None or row[0] is None else Household(household.tenant_id, row[0])
 
 
 def _with_deliveries(

@@ -13,6 +13,7 @@ from pantree_history.core.subscriptions.store import Key, Reading, Request, Writ
 _SUBSCRIPTION, _DELIVERY, _OFFER = TypeAdapter(Subscription), TypeAdapter(Delivery), TypeAdapter(Offer)
 _EVENTS: Mapping[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
 
+MERGED_INTO = "SELECT merged_into FROM household WHERE tenant_id = ? AND household_id = ?"
 REQUEST = (
     "SELECT request_id, digest, created_at, subject_id, event_count, version, error_reason, error_message "
     "FROM subscription_request WHERE tenant_id = ? AND household_id = ? AND request_id = ?"
@@ -64,6 +65,8 @@ _OF_SUBSCRIPTIONS = (
 )
 # The end of time, in microseconds.
 EVER = 2**62
+# More rows than a household has.
+ALL = 1_000_000
 
 
 class Statement(NamedTuple):
@@ -119,10 +122,40 @@ def reads(tenant_id: str, household_id: str, key: Key) -> Sequence[Statement | N
     ]
 
 
-def reading_of(is_erased: bool, rows: Sequence[Sequence[Any]]) -> Reading:
+def moves(
+    source: Household, target: Household, offers: Sequence[Any], subscriptions: Sequence[Any]
+) -> Iterator[Statement]:
+    """What moves offers and subscriptions, from the rows of `OFFERS` and `SUBSCRIPTIONS`, to another household."""
+    tenant_id, household_id = target
+    for (content,) in offers:
+        offer = replace(_OFFER.validate_json(content), household_id=household_id)
+        yield Statement(
+            "UPDATE subscription_offer SET household_id = ?, content = ? WHERE tenant_id = ? AND offer_id = ?",
+            (household_id, _OFFER.dump_json(offer).decode(), tenant_id, offer.offer_id),
+        )
+    for (content,) in subscriptions:
+        state = replace(_SUBSCRIPTION.validate_json(content), household_id=household_id)
+        yield Statement(
+            "UPDATE subscription SET household_id = ?, content = ? WHERE tenant_id = ? AND subscription_id = ?",
+            (household_id, _SUBSCRIPTION.dump_json(state).decode(), tenant_id, state.subscription_id),
+        )
+    # Of two requests with one id, that of the household that remains counts.
+    yield Statement(
+        "DELETE FROM subscription_request WHERE tenant_id = ? AND household_id = ? AND request_id IN "
+        "(SELECT request_id FROM subscription_request WHERE tenant_id = ? AND household_id = ?)",
+        (*source, *target),
+    )
+    yield Statement(
+        "UPDATE subscription_request SET household_id = ? WHERE tenant_id = ? AND household_id = ?",
+        (household_id, *source),
+    )
+
+
+def reading_of(household: Household, is_erased: bool, rows: Sequence[Sequence[Any]]) -> Reading:
     """What a change reads, from the rows of `reads`."""
     request, subscription, deliveries, offer = rows
     return Reading(
+        household,
         is_erased,
         Request(*request[0]) if request else None,
         subscription_of(subscription[0][0], deliveries) if subscription else None,

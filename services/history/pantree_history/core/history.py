@@ -8,17 +8,22 @@ from typing import NamedTuple
 
 from pantree_domain.days import calendar_day
 from pantree_history.core.ledger import digest_of
-from pantree_history.core.lines import MICROSECONDS, Line, LineKey, day_of, end_of_day
+from pantree_history.core.limits import IMPORT_PROGRESS_DAYS, Limits, TenantLimits
+from pantree_history.core.lines import MICROSECONDS, SECONDS_PER_DAY, Line, LineKey, day_of, end_of_day
 from pantree_history.core.purchases import Purchases, purchases_of
 from pantree_history.core.store import (
     Appended,
     Changes,
     Corrected,
-    Erasure,
+    Erased,
+    Expired,
     HistoryStore,
     Household,
     HouseholdState,
     LineOf,
+    Merge,
+    Merged,
+    MergeRefusal,
     Outcome,
     Progress,
     StoredLines,
@@ -52,6 +57,16 @@ class Counts(NamedTuple):
     duplicates: int
 
 
+class Retention(NamedTuple):
+    """The receipt of a removal of old lines."""
+
+    days: int
+    """How long the tenant keeps lines; 0 for good."""
+    first_day: int | None
+    applied_at: int
+    expired: Expired
+
+
 class History:
     """Stores, reads and erases the purchases of households.
 
@@ -59,9 +74,17 @@ class History:
         store: where they are stored.
         ledger_key: key of the hashes in the ledger of erasures.
         clock: the time.
+        limits: of tenants.
     """
 
-    def __init__(self, store: HistoryStore, ledger_key: bytes, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        store: HistoryStore,
+        ledger_key: bytes,
+        clock: Clock = system_clock,
+        limits: TenantLimits | None = None,
+    ) -> None:
+        self._limits = limits or TenantLimits()
         self._store = store
         self._ledger_key = ledger_key
         self._clock = clock
@@ -79,16 +102,23 @@ class History:
         """Stores lines of a household: all, or none.
 
         Raises:
-            InvalidInput: a line is from the future.
+            InvalidInput: a line is from the future, or too old to be kept.
+            QuotaExceeded: the tenant may not store more.
             AlreadyExists: other content is stored under the key of a line.
             CustomerErased: the household was erased, and has not consented again or only after a purchase.
         """
         now = self._clock()
-        _check_days(lines, now)
         tenant_id, household_id = household
-        digests = {household_id: self._digest(household)}
+        limits = self._limits.of(tenant_id)
+        _check_days(lines, now, limits)
         appended = await self._store.append(
-            tenant_id, [LineOf(household_id, line) for line in lines], digests, now, whole=True, consent=consent
+            tenant_id,
+            [LineOf(household_id, line) for line in lines],
+            self._digest,
+            now,
+            whole=True,
+            consent=consent,
+            limits=limits if limits.has_quotas else None,
         )
         _raise_refused(lines, appended)
         counts = Counter(appended.outcomes)
@@ -97,10 +127,21 @@ class History:
     async def add_batch(
         self, tenant_id: str, lines: Sequence[LineOf], *, dry_run: bool = False, progress: Progress | None = None
     ) -> Sequence[Outcome]:
-        """Stores those lines of many households that can be stored; the outcome of each."""
-        digests = {one: self._digest(Household(tenant_id, one)) for one in {line.household_id for line in lines}}
+        """Stores those lines of many households that can be stored; the outcome of each.
+
+        Raises:
+            QuotaExceeded: the tenant may not store so many.
+        """
+        limits = self._limits.of(tenant_id)
         appended = await self._store.append(
-            tenant_id, lines, digests, self._clock(), whole=False, dry_run=dry_run, progress=progress
+            tenant_id,
+            lines,
+            self._digest,
+            self._clock(),
+            whole=False,
+            dry_run=dry_run,
+            progress=progress,
+            limits=limits if limits.has_quotas else None,
         )
         return appended.outcomes
 
@@ -108,10 +149,10 @@ class History:
         """Where an import goes on; 0 if it is unknown or has no id."""
         return await self._store.next_row(tenant_id, import_id) if import_id else 0
 
-    @property
-    def last_day(self) -> int:
-        """The latest day of purchases that can be stored: a shop east of Greenwich is a day ahead."""
-        return day_of(self._clock()) + 1
+    def days(self, tenant_id: str) -> range:
+        """Days of purchases that can be stored: those that the tenant keeps, until the one that has begun somewhere."""
+        today = day_of(self._clock())
+        return range(self._limits.of(tenant_id).first_day(today) or 0, today + 2)
 
     async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
         """Households that changed after a position; (0, 0) for all."""
@@ -134,11 +175,11 @@ class History:
         """Replaces and removes lines of a household: all, or none.
 
         Raises:
-            InvalidInput: a line is from the future, or a key is not stored for this household.
+            InvalidInput: a line is from the future or too old to be kept, or a key is not stored for this household.
             NotFound: nothing is stored of the household.
         """
         now = self._clock()
-        _check_days(lines, now)
+        _check_days(lines, now, self._limits.of(household.tenant_id))
         corrected = await self._store.correct(household, lines, removed, now)
         if corrected is None:
             raise _not_found()
@@ -196,24 +237,72 @@ class History:
         """All lines that are stored about a household; None if there are none."""
         return await self._store.revisions(household)
 
-    async def erase(self, household: Household) -> tuple[Erasure, int]:
-        """Erases a household; the entry of the ledger, and the number of removed revisions."""
-        return await self._store.erase(household, self._digest(household), self._clock())
+    async def merges(self, household: Household) -> Sequence[Merge]:
+        """Merges into a household, ordered by time."""
+        return await self._store.merges(household)
+
+    async def merge(self, household: Household, merged_id: str, actor: str) -> Merged:
+        """Makes another id a name of a household, which gets all that is stored under it.
+
+        Raises:
+            InvalidInput: both ids are one household already, the other way round.
+            NotFound: nothing is stored under the other id.
+            CustomerErased: one of both was erased and has not consented again.
+        """
+        merged = await self._store.merge(household, merged_id, self._digest, self._clock(), actor)
+        if merged is MergeRefusal.SAME:
+            text = "must not be the customer that remains, nor one that it is part of: they are one customer already"
+            raise InvalidInput([FieldViolation("merged_customer_id", text)])
+        if merged is MergeRefusal.UNKNOWN:
+            raise NotFound("nothing is stored of the customer to merge; check merged_customer_id")
+        if merged is MergeRefusal.ERASED:
+            raise CustomerErased(
+                "one of these customers was erased; AppendPurchases with new_consent records a new consent"
+            )
+        return merged
+
+    async def apply_retention(self, tenant_id: str, *, dry_run: bool = False) -> Retention:
+        """Removes the lines that are older than the tenant keeps them."""
+        now, limits = self._clock(), self._limits.of(tenant_id)
+        first_day = limits.first_day(day_of(now))
+        expired = Expired(0, 0, 0)
+        if first_day is not None:
+            expired = await self._store.expire(tenant_id, first_day, now, dry_run=dry_run)
+        return Retention(limits.retention_days, first_day, now, expired)
+
+    async def maintain(self) -> int:
+        """Applies the retention of all tenants and compacts the store; number of removed revisions."""
+        removed = 0
+        for tenant_id in await self._store.tenants():
+            removed += (await self.apply_retention(tenant_id)).expired.revision_count
+            kept = IMPORT_PROGRESS_DAYS * SECONDS_PER_DAY * MICROSECONDS
+            await self._store.tidy(tenant_id, self._clock() - kept)
+        await self._store.compact()
+        return removed
+
+    async def erase(self, household: Household) -> Erased:
+        """Erases a household with all ids that were merged into it."""
+        return await self._store.erase(household, self._digest, self._clock())
 
     def _digest(self, household: Household) -> bytes:
         return digest_of(self._ledger_key, *household)
 
 
-def _check_days(lines: Sequence[Line], now: int) -> None:
+def _check_days(lines: Sequence[Line], now: int, limits: Limits) -> None:
     # A shop east of Greenwich is a day ahead.
-    last = day_of(now) + 1
-    late = [
-        FieldViolation(f"purchases[{at}].date", f"must not be after {calendar_day(last).isoformat()}, tomorrow in UTC")
+    today = day_of(now)
+    first, last = limits.first_day(today) or 0, today + 1
+    late = f"must not be after {calendar_day(last).isoformat()}, tomorrow in UTC"
+    early = (
+        f"must not be before {calendar_day(first).isoformat()}: purchases are kept for {limits.retention_days:,} days"
+    )
+    wrong = [
+        FieldViolation(f"purchases[{at}].date", late if line.occurred_on > last else early)
         for at, line in enumerate(lines)
-        if line.occurred_on > last
+        if not first <= line.occurred_on <= last
     ]
-    if late:
-        raise InvalidInput(late)
+    if wrong:
+        raise InvalidInput(wrong)
 
 
 def _raise_refused(lines: Sequence[Line], appended: Appended) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from pantree_history.core.limits import Limits
 from pantree_history.core.lines import Line, LineKey, Revision
 
 
@@ -36,6 +37,8 @@ class HouseholdState(NamedTuple):
     """Current lines."""
     changed_at: int
     """Microseconds since 1970-01-01 in UTC."""
+    merged_into: str = ""
+    """The household that has its lines; empty if it was not merged."""
 
 
 class StoredLines(NamedTuple):
@@ -111,10 +114,74 @@ class Erasure(NamedTuple):
         return self.consented_at is None or occurred_on < erased_on
 
 
+class Merge(NamedTuple):
+    """A merge of a household into another one."""
+
+    household_id: str
+    """The merged household."""
+    merged_into: str
+    """Perhaps merged itself since."""
+    merged_at: int
+    """Microseconds since 1970-01-01 in UTC."""
+    actor: str
+    moved_line_count: int
+    """Current lines."""
+
+
+class Merged(NamedTuple):
+    """The outcome of a merge."""
+
+    surviving_id: str
+    merge: Merge
+    """The first one, of a repeated merge."""
+    is_new: bool
+    moved_offer_count: int
+    moved_subscription_count: int
+    state: HouseholdState | None
+    """Of the surviving household; None if it has no lines."""
+
+
+class MergeRefusal(Enum):
+    """Why households were not merged."""
+
+    SAME = "same"
+    """Both are the same household already, the other way round."""
+    UNKNOWN = "unknown"
+    """Nothing is stored of the household to merge."""
+    ERASED = "erased"
+    """One of both was erased and has not consented again."""
+
+
+Digest = Callable[[Household], bytes]
+"""Keyed hash of a household, as in the ledger."""
+
+
+class Erased(NamedTuple):
+    """The outcome of an erasure."""
+
+    entry: Erasure
+    """Of the household as it was named."""
+    removed_count: int
+    """Revisions."""
+    other_ids: Sequence[str]
+    """Its other ids, which were erased with it."""
+
+
+class Expired(NamedTuple):
+    """What a removal of old lines removed, or would."""
+
+    revision_count: int
+    household_count: int
+    """Households of these lines."""
+    removed_household_count: int
+    """Those of them without lines now."""
+
+
 class HistoryStore(Protocol):
     """Stores lines by household. Each call is one transaction: it happens as a whole or not at all.
 
-    All calls may raise `ComponentUnavailable`: the database does not answer, is full or is read-only. Erasures
+    The id of a merged household means the one that it was merged into. All calls may raise `ComponentUnavailable`: the
+    database does not answer, is full or is read-only. Erasures
     also remove what `SubscriptionStore` keeps.
     """
 
@@ -135,25 +202,30 @@ class HistoryStore(Protocol):
         self,
         tenant_id: str,
         lines: Sequence[LineOf],
-        digests: Mapping[str, bytes],
+        digest: Digest,
         recorded_at: int,
         *,
         whole: bool,
         consent: bool = False,
         dry_run: bool = False,
         progress: Progress | None = None,
+        limits: Limits | None = None,
     ) -> Appended:
         """Stores lines.
 
         Args:
             tenant_id: the tenant of all lines.
             lines: the lines.
-            digests: of every household of the lines, by id, as in the ledger.
+            digest: keyed hash of a household.
             recorded_at: now.
             whole: store nothing unless every line is new or a duplicate.
             consent: erased households consent again.
             dry_run: store nothing at all.
             progress: of the import that the lines are of; stored with them.
+            limits: quotas of the tenant; None for none.
+
+        Raises:
+            QuotaExceeded: the tenant would have more than its quotas allow; nothing was stored.
         """
 
     async def next_row(self, tenant_id: str, import_id: str) -> int:
@@ -181,7 +253,23 @@ class HistoryStore(Protocol):
     async def households(self, tenant_id: str, after: str, limit: int) -> Sequence[HouseholdState]:
         """Households with lines whose id is greater than `after`, ordered by id in code points."""
 
-    async def replay(self, digest: Callable[[Household], bytes]) -> int:
+    async def merges(self, household: Household) -> Sequence[Merge]:
+        """Merges into a household, ordered by time."""
+
+    async def merge(
+        self, household: Household, merged_id: str, digest: Digest, merged_at: int, actor: str
+    ) -> Merged | MergeRefusal:
+        """Moves all lines, offers and subscriptions of a household to another one of the tenant.
+
+        Args:
+            household: the one that remains.
+            merged_id: the other one.
+            digest: keyed hash of a household.
+            merged_at: now.
+            actor: who merges them.
+        """
+
+    async def replay(self, digest: Digest) -> int:
         """Erases again whom a restored backup brought back, and finishes interrupted erasures; how many households.
 
         Lines that were stored since the erasure, with a new consent, are kept.
@@ -190,5 +278,24 @@ class HistoryStore(Protocol):
             digest: keyed hash of a household.
         """
 
-    async def erase(self, household: Household, digest: bytes, erased_at: int) -> tuple[Erasure, int]:
-        """Writes the ledger, then removes all revisions of a household; the entry and the number of revisions."""
+    async def tenants(self) -> Sequence[str]:
+        """Tenants of whom anything is stored."""
+
+    async def expire(self, tenant_id: str, first_day: int, now: int, *, dry_run: bool = False) -> Expired:
+        """Removes all revisions of lines before a day, in several transactions.
+
+        Args:
+            tenant_id: the tenant.
+            first_day: the first day whose lines are kept.
+            now: microseconds since 1970-01-01 in UTC.
+            dry_run: only count them.
+        """
+
+    async def tidy(self, tenant_id: str, progress_until: int) -> None:
+        """Forgets imports that were last continued before an instant, and counts again what a tenant stores."""
+
+    async def compact(self) -> None:
+        """Removes what was deleted from files, as far as the database can."""
+
+    async def erase(self, household: Household, digest: Digest, erased_at: int) -> Erased:
+        """Writes the ledger, then removes all revisions of a household and of those that were merged into it."""

@@ -27,4 +27,6 @@ class GrpcHistory(HistoryKeeper):
         request = messages.EraseCustomerRequest(customer_id=customer_id)
         with translate_part_errors("history"):
             response = await self._stub.EraseCustomer(request, metadata=tenant_metadata(tenant_id))
-        return ErasedHistory(response.erased_at, response.ledger_entry_id, response.removed_line_count)
+        return ErasedHistory(
+            response.erased_at, response.ledger_entry_id, response.removed_line_count, response.merged_customer_ids
+        )

@@ -99,7 +99,11 @@ class Pipeline:
             PantreeError: a service fails; repeat the call.
         """
         history = None if self._history is None else await self._history.erase(tenant_id, customer_id)
-        vectors = None if self._vector is None else await self._vector.delete(tenant_id, customer_id)
+        vectors = None
+        if self._vector is not None:
+            others = history.merged_ids if history is not None else ()
+            counts = [await self._vector.delete(tenant_id, one) for one in (*others, customer_id)]
+            vectors = sum(counts)
         return Erased(history, vectors)
 
     async def next_basket(self, job: NextBasketJob) -> object:

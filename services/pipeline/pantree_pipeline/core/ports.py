@@ -200,6 +200,8 @@ class ErasedHistory(NamedTuple):
     ledger_entry_id: str
     removed_count: int
     """Lines, with their earlier revisions."""
+    merged_ids: Sequence[str] = ()
+    """Other ids of the customer, which were erased with it."""
 
 
 class HistoryKeeper(Protocol):

@@ -128,13 +128,14 @@ class Subscriptions:
             RequestIdReused: the id of the request was used for another one.
         """
         now = self._clock()
-        new = replace(offer, offer_id=self._new_id(), household_id=household.household_id, shown_at=now)
+        offer_id = self._new_id()
 
         def change(reading: Reading) -> Writing:
             if reading.request is not None:
                 return _repeated(reading.request, call)
             _check_not_erased(reading)
-            return Writing(offer=new, request=_request(call, now, new.offer_id))
+            new = replace(offer, offer_id=offer_id, household_id=reading.household.household_id, shown_at=now)
+            return Writing(offer=new, request=_request(call, now, offer_id))
 
         writing = await self._change(household, Key(request_id=call.request_id), change)
         if writing.offer is not None:
@@ -169,12 +170,12 @@ class Subscriptions:
             if reading.subscription is not None:
                 raise AlreadyExists("a subscription with this subscription_id exists; send another one, or none")
             offer = reading.offer
-            if agreement.offer_id and (offer is None or offer.household_id != household.household_id):
+            if agreement.offer_id and (offer is None or offer.household_id != reading.household.household_id):
                 raise NotFound("there is no such offer to this customer")
             if offer is not None and offer.subscription_id:
                 raise InvalidState(f"the offer is accepted already, by subscription {offer.subscription_id}")
             created = Created(_terms(agreement, offer, today))
-            state = begin(subscription_id, household.household_id, created, now)
+            state = begin(subscription_id, reading.household.household_id, created, now)
             return Writing(
                 subscription=state,
                 events=[RecordedEvent(1, now, call.actor, created)],
@@ -201,7 +202,7 @@ class Subscriptions:
             if reading.request is not None:
                 return _repeated(reading.request, call)
             state = reading.subscription
-            if state is None or state.household_id != household.household_id:
+            if state is None or state.household_id != reading.household.household_id:
                 raise _not_found()
             today = local_day(now, state.terms.time_zone)
             try:
@@ -237,7 +238,8 @@ class Subscriptions:
             NotFound: the household has no such subscription.
         """
         found = await self._store.subscription(household.tenant_id, subscription_id)
-        if found is None or found.household_id != household.household_id:
+        resolved = await self._store.resolve(household)
+        if found is None or found.household_id != resolved.household_id:
             raise _not_found()
         return self._view(found, self._clock())
 
@@ -290,7 +292,7 @@ class Subscriptions:
         return await self._store.offers(household, "", _ALL), stored
 
     async def _change(self, household: Household, key: Key, change: Callable[[Reading], Writing]) -> Writing:
-        return await self._store.change(household, digest_of(self._ledger_key, *household), key, change)
+        return await self._store.change(household, lambda one: digest_of(self._ledger_key, *one), key, change)
 
     async def _outcome(self, household: Household, writing: Writing) -> Changed:
         """The outcome of a change, also of a repeated one: as it was the first time."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from pantree_history.core.store import HistoryStore, Household
+from pantree_history.core.store import Digest, HistoryStore, Household
 from pantree_history.core.subscriptions.model import Delivery, Offer, RecordedEvent, Subscription
 
 
@@ -36,6 +36,8 @@ class Key(NamedTuple):
 class Reading(NamedTuple):
     """What is stored, at the start of a change."""
 
+    household: Household
+    """The one that is named, or the one that it was merged into."""
     is_erased: bool
     """Whether the household was erased and has not consented again."""
     request: Request | None
@@ -67,23 +69,27 @@ class StoredEvents(NamedTuple):
 class SubscriptionStore(Protocol):
     """Stores subscriptions by household. Each call is one transaction: it happens as a whole or not at all.
 
-    All calls may raise `ComponentUnavailable`: the database does not answer, is full or is read-only.
+    The id of a merged household means the one that it was merged into. All calls may raise `ComponentUnavailable`: the
+    database does not answer, is full or is read-only.
     """
 
     async def change(
-        self, household: Household, digest: bytes, key: Key, change: Callable[[Reading], Writing]
+        self, household: Household, digest: Digest, key: Key, change: Callable[[Reading], Writing]
     ) -> Writing:
         """Reads, decides and stores; changes of a household happen one after the other.
 
         Args:
             household: the household.
-            digest: its keyed hash in the ledger of erasures.
+            digest: keyed hash of a household in the ledger of erasures.
             key: what is read.
             change: what is stored; it may be called again, so it has no effects.
 
         Raises:
             AlreadyExists: another household took the id of a new subscription at the same time.
         """
+
+    async def resolve(self, household: Household) -> Household:
+        """The household that a household was merged into; itself if it was not."""
 
     async def subscription(self, tenant_id: str, subscription_id: str) -> Subscription | None:
         """A subscription; None if there is none."""

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/history/v1/history_service.proto.
  */
 export const file_pantree_history_v1_history_service: GenFile = /*@__PURE__*/
-  fileDesc("CihwYW50cmVlL2hpc3RvcnkvdjEvaGlzdG9yeV9zZXJ2aWNlLnByb3RvEhJwYW50cmVlLmhpc3RvcnkudjEihwMKDFB1cmNoYXNlTGluZRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECEhIKBG5hbWUYAyABKAlCBOJBAQISEAoIY2F0ZWdvcnkYBCABKAkSEgoEZGF0ZRgFIAEoCUIE4kEBAhIVCghxdWFudGl0eRgGIAEoBUgAiAEBEhIKBXByaWNlGAcgASgBSAGIAQESDgoGc2F2aW5nGAggASgBEg8KB2l0ZW1faWQYCSABKAkSDwoHdmFyaWFudBgKIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAsgASgJEhMKBndlaWdodBgMIAEoAUgCiAEBEhMKC3dlaWdodF91bml0GA0gASgJEhkKEXJldHVybmVkX29yZGVyX2lkGA4gASgJEhgKEHJldHVybmVkX2xpbmVfaWQYDyABKAkSGQoRcmVjb21tZW5kYXRpb25faWQYECABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZUIJCgdfd2VpZ2h0IoMBChZBcHBlbmRQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjkKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmVCBOJBAQISEwoLbmV3X2NvbnNlbnQYAyABKAgidQoXQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLYWRkZWRfY291bnQYAiABKAUSFwoPZHVwbGljYXRlX2NvdW50GAMgASgFEhcKD2hpc3RvcnlfdmVyc2lvbhgEIAEoCSLqAgoWSW1wb3J0UHVyY2hhc2VzUmVxdWVzdBIRCglpbXBvcnRfaWQYASABKAkSDwoHZHJ5X3J1bhgCIAEoCBIRCglmaXJzdF9yb3cYAyABKAUSFAoMY3VzdG9tZXJfaWRzGAQgAygJEhgKEGN1c3RvbWVyX2luZGljZXMYBSADKAUSEgoKaXRlbV9uYW1lcxgGIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYByADKAkSEAoIaXRlbV9pZHMYCCADKAkSFQoNaXRlbV92YXJpYW50cxgJIAMoCRIUCgxpdGVtX2luZGljZXMYCiADKAUSEQoJb3JkZXJfaWRzGAsgAygJEhAKCGxpbmVfaWRzGAwgAygJEgwKBGRheXMYDSADKAUSEgoKcXVhbnRpdGllcxgOIAMoBRIOCgZwcmljZXMYDyADKAESDwoHc2F2aW5ncxgQIAMoARIVCg1jdXJyZW5jeV9jb2RlGBEgASgJIqQBChdJbXBvcnRQdXJjaGFzZXNSZXNwb25zZRIQCghuZXh0X3JvdxgBIAEoBRITCgthZGRlZF9jb3VudBgCIAEoBRIXCg9kdXBsaWNhdGVfY291bnQYAyABKAUSFgoOcmVqZWN0ZWRfY291bnQYBCABKAUSMQoIcmVqZWN0ZWQYBSADKAsyHy5wYW50cmVlLmhpc3RvcnkudjEuUmVqZWN0ZWRSb3ciOQoLUmVqZWN0ZWRSb3cSCwoDcm93GAEgASgFEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSI2ChJMaXN0Q2hhbmdlZFJlcXVlc3QSDQoFc2luY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFImAKE0xpc3RDaGFuZ2VkUmVzcG9uc2USNQoJY3VzdG9tZXJzGAEgAygLMiIucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZEN1c3RvbWVyEhIKCm5leHRfc2luY2UYAiABKAkiNwoWU3RyZWFtSGlzdG9yaWVzUmVxdWVzdBIOCgZidWNrZXQYASABKAUSDQoFYXNfb2YYAiABKAkiZwoXU3RyZWFtSGlzdG9yaWVzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSNwoHaGlzdG9yeRgCIAEoCzImLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVzcG9uc2UilwEKF0NvcnJlY3RQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjMKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmUSLAoHcmVtb3ZlZBgDIAMoCzIbLnBhbnRyZWUuaGlzdG9yeS52MS5MaW5lS2V5IjgKB0xpbmVLZXkSFgoIb3JkZXJfaWQYASABKAlCBOJBAQISFQoHbGluZV9pZBgCIAEoCUIE4kEBAiJjChhDb3JyZWN0UHVyY2hhc2VzUmVzcG9uc2USFwoPY29ycmVjdGVkX2NvdW50GAEgASgFEhUKDXJlbW92ZWRfY291bnQYAiABKAUSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJIlIKEUdldEhpc3RvcnlSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhMKC2FzX2tub3duX29uGAIgASgJEg0KBWFzX29mGAMgASgJIpQBChJHZXRIaXN0b3J5UmVzcG9uc2USNwoJcHVyY2hhc2VzGAEgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSFwoPaGlzdG9yeV92ZXJzaW9uGAIgASgJEhUKDW9taXR0ZWRfY291bnQYAyABKAUSFQoNY3VycmVuY3lfY29kZRgEIAEoCSJtChRMaXN0UHVyY2hhc2VzUmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhITCgthc19rbm93bl9vbhgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJ+ChVMaXN0UHVyY2hhc2VzUmVzcG9uc2USMwoJcHVyY2hhc2VzGAEgAygLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJIj0KFExpc3RDdXN0b21lcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImcKFUxpc3RDdXN0b21lcnNSZXNwb25zZRI1CgljdXN0b21lcnMYASADKAsyIi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkQ3VzdG9tZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKDlN0b3JlZEN1c3RvbWVyEhMKC2N1c3RvbWVyX2lkGAEgASgJEhIKCmxpbmVfY291bnQYAiABKAUSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJEhIKCmNoYW5nZWRfYXQYBCABKAkiMgoVRXhwb3J0Q3VzdG9tZXJSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECIpYCChZFeHBvcnRDdXN0b21lclJlc3BvbnNlEjYKCGN1c3RvbWVyGAEgASgLMiIucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZEN1c3RvbWVySAASNwoMc3RvcmVkX2xpbmVzGAIgASgLMh8ucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZExpbmVzSAASNgoMc3RvcmVkX29mZmVyGAMgASgLMh4ucGFudHJlZS5zdWJzY3JpcHRpb24udjEuT2ZmZXJIABJKChNzdG9yZWRfc3Vic2NyaXB0aW9uGAQgASgLMisucGFudHJlZS5zdWJzY3JpcHRpb24udjEuU3RvcmVkU3Vic2NyaXB0aW9uSABCBwoFcGllY2UiPAoLU3RvcmVkTGluZXMSLQoFbGluZXMYASADKAsyHi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkTGluZSJ+CgpTdG9yZWRMaW5lEjIKCHB1cmNoYXNlGAEgASgLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIQCghyZXZpc2lvbhgCIAEoBRITCgtyZWNvcmRlZF9hdBgDIAEoCRIVCg1zdXBlcnNlZGVkX2F0GAQgASgJIjEKFEVyYXNlQ3VzdG9tZXJSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECIl8KFUVyYXNlQ3VzdG9tZXJSZXNwb25zZRIRCgllcmFzZWRfYXQYASABKAkSGgoScmVtb3ZlZF9saW5lX2NvdW50GAIgASgFEhcKD2xlZGdlcl9lbnRyeV9pZBgDIAEoCTL+CQoOSGlzdG9yeVNlcnZpY2USoAEKD0FwcGVuZFB1cmNoYXNlcxIqLnBhbnRyZWUuaGlzdG9yeS52MS5BcHBlbmRQdXJjaGFzZXNSZXF1ZXN0GisucGFudHJlZS5oaXN0b3J5LnYxLkFwcGVuZFB1cmNoYXNlc1Jlc3BvbnNlIjSC0+STAi4iKS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzOgEqEm4KD0ltcG9ydFB1cmNoYXNlcxIqLnBhbnRyZWUuaGlzdG9yeS52MS5JbXBvcnRQdXJjaGFzZXNSZXF1ZXN0GisucGFudHJlZS5oaXN0b3J5LnYxLkltcG9ydFB1cmNoYXNlc1Jlc3BvbnNlKAEwARKrAQoQQ29ycmVjdFB1cmNoYXNlcxIrLnBhbnRyZWUuaGlzdG9yeS52MS5Db3JyZWN0UHVyY2hhc2VzUmVxdWVzdBosLnBhbnRyZWUuaGlzdG9yeS52MS5Db3JyZWN0UHVyY2hhc2VzUmVzcG9uc2UiPILT5JMCNiIxL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXM6Y29ycmVjdDoBKhJbCgpHZXRIaXN0b3J5EiUucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXF1ZXN0GiYucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXNwb25zZRKXAQoNTGlzdFB1cmNoYXNlcxIoLnBhbnRyZWUuaGlzdG9yeS52MS5MaXN0UHVyY2hhc2VzUmVxdWVzdBopLnBhbnRyZWUuaGlzdG9yeS52MS5MaXN0UHVyY2hhc2VzUmVzcG9uc2UiMYLT5JMCKxIpL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXMSXgoLTGlzdENoYW5nZWQSJi5wYW50cmVlLmhpc3RvcnkudjEuTGlzdENoYW5nZWRSZXF1ZXN0GicucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDaGFuZ2VkUmVzcG9uc2USbAoPU3RyZWFtSGlzdG9yaWVzEioucGFudHJlZS5oaXN0b3J5LnYxLlN0cmVhbUhpc3Rvcmllc1JlcXVlc3QaKy5wYW50cmVlLmhpc3RvcnkudjEuU3RyZWFtSGlzdG9yaWVzUmVzcG9uc2UwARJkCg1MaXN0Q3VzdG9tZXJzEigucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXNwb25zZRKZAQoORXhwb3J0Q3VzdG9tZXISKS5wYW50cmVlLmhpc3RvcnkudjEuRXhwb3J0Q3VzdG9tZXJSZXF1ZXN0GioucGFudHJlZS5oaXN0b3J5LnYxLkV4cG9ydEN1c3RvbWVyUmVzcG9uc2UiLoLT5JMCKBImL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9leHBvcnQwARJkCg1FcmFzZUN1c3RvbWVyEigucGFudHJlZS5oaXN0b3J5LnYxLkVyYXNlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase, file_pantree_subscription_v1_subscription_service]);
+  fileDesc("CihwYW50cmVlL2hpc3RvcnkvdjEvaGlzdG9yeV9zZXJ2aWNlLnByb3RvEhJwYW50cmVlLmhpc3RvcnkudjEihwMKDFB1cmNoYXNlTGluZRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECEhIKBG5hbWUYAyABKAlCBOJBAQISEAoIY2F0ZWdvcnkYBCABKAkSEgoEZGF0ZRgFIAEoCUIE4kEBAhIVCghxdWFudGl0eRgGIAEoBUgAiAEBEhIKBXByaWNlGAcgASgBSAGIAQESDgoGc2F2aW5nGAggASgBEg8KB2l0ZW1faWQYCSABKAkSDwoHdmFyaWFudBgKIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAsgASgJEhMKBndlaWdodBgMIAEoAUgCiAEBEhMKC3dlaWdodF91bml0GA0gASgJEhkKEXJldHVybmVkX29yZGVyX2lkGA4gASgJEhgKEHJldHVybmVkX2xpbmVfaWQYDyABKAkSGQoRcmVjb21tZW5kYXRpb25faWQYECABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZUIJCgdfd2VpZ2h0IoMBChZBcHBlbmRQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjkKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmVCBOJBAQISEwoLbmV3X2NvbnNlbnQYAyABKAgidQoXQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLYWRkZWRfY291bnQYAiABKAUSFwoPZHVwbGljYXRlX2NvdW50GAMgASgFEhcKD2hpc3RvcnlfdmVyc2lvbhgEIAEoCSLqAgoWSW1wb3J0UHVyY2hhc2VzUmVxdWVzdBIRCglpbXBvcnRfaWQYASABKAkSDwoHZHJ5X3J1bhgCIAEoCBIRCglmaXJzdF9yb3cYAyABKAUSFAoMY3VzdG9tZXJfaWRzGAQgAygJEhgKEGN1c3RvbWVyX2luZGljZXMYBSADKAUSEgoKaXRlbV9uYW1lcxgGIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYByADKAkSEAoIaXRlbV9pZHMYCCADKAkSFQoNaXRlbV92YXJpYW50cxgJIAMoCRIUCgxpdGVtX2luZGljZXMYCiADKAUSEQoJb3JkZXJfaWRzGAsgAygJEhAKCGxpbmVfaWRzGAwgAygJEgwKBGRheXMYDSADKAUSEgoKcXVhbnRpdGllcxgOIAMoBRIOCgZwcmljZXMYDyADKAESDwoHc2F2aW5ncxgQIAMoARIVCg1jdXJyZW5jeV9jb2RlGBEgASgJIqQBChdJbXBvcnRQdXJjaGFzZXNSZXNwb25zZRIQCghuZXh0X3JvdxgBIAEoBRITCgthZGRlZF9jb3VudBgCIAEoBRIXCg9kdXBsaWNhdGVfY291bnQYAyABKAUSFgoOcmVqZWN0ZWRfY291bnQYBCABKAUSMQoIcmVqZWN0ZWQYBSADKAsyHy5wYW50cmVlLmhpc3RvcnkudjEuUmVqZWN0ZWRSb3ciOQoLUmVqZWN0ZWRSb3cSCwoDcm93GAEgASgFEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSI2ChJMaXN0Q2hhbmdlZFJlcXVlc3QSDQoFc2luY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFImAKE0xpc3RDaGFuZ2VkUmVzcG9uc2USNQoJY3VzdG9tZXJzGAEgAygLMiIucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZEN1c3RvbWVyEhIKCm5leHRfc2luY2UYAiABKAkiNwoWU3RyZWFtSGlzdG9yaWVzUmVxdWVzdBIOCgZidWNrZXQYASABKAUSDQoFYXNfb2YYAiABKAkiZwoXU3RyZWFtSGlzdG9yaWVzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSNwoHaGlzdG9yeRgCIAEoCzImLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVzcG9uc2UilwEKF0NvcnJlY3RQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjMKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmUSLAoHcmVtb3ZlZBgDIAMoCzIbLnBhbnRyZWUuaGlzdG9yeS52MS5MaW5lS2V5IjgKB0xpbmVLZXkSFgoIb3JkZXJfaWQYASABKAlCBOJBAQISFQoHbGluZV9pZBgCIAEoCUIE4kEBAiJjChhDb3JyZWN0UHVyY2hhc2VzUmVzcG9uc2USFwoPY29ycmVjdGVkX2NvdW50GAEgASgFEhUKDXJlbW92ZWRfY291bnQYAiABKAUSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJIlIKEUdldEhpc3RvcnlSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhMKC2FzX2tub3duX29uGAIgASgJEg0KBWFzX29mGAMgASgJIpQBChJHZXRIaXN0b3J5UmVzcG9uc2USNwoJcHVyY2hhc2VzGAEgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSFwoPaGlzdG9yeV92ZXJzaW9uGAIgASgJEhUKDW9taXR0ZWRfY291bnQYAyABKAUSFQoNY3VycmVuY3lfY29kZRgEIAEoCSJtChRMaXN0UHVyY2hhc2VzUmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhITCgthc19rbm93bl9vbhgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJ+ChVMaXN0UHVyY2hhc2VzUmVzcG9uc2USMwoJcHVyY2hhc2VzGAEgAygLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJIj0KFExpc3RDdXN0b21lcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImcKFUxpc3RDdXN0b21lcnNSZXNwb25zZRI1CgljdXN0b21lcnMYASADKAsyIi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkQ3VzdG9tZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKDlN0b3JlZEN1c3RvbWVyEhMKC2N1c3RvbWVyX2lkGAEgASgJEhIKCmxpbmVfY291bnQYAiABKAUSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJEhIKCmNoYW5nZWRfYXQYBCABKAkSEwoLbWVyZ2VkX2ludG8YBSABKAkiMgoVRXhwb3J0Q3VzdG9tZXJSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECIs8CChZFeHBvcnRDdXN0b21lclJlc3BvbnNlEjYKCGN1c3RvbWVyGAEgASgLMiIucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZEN1c3RvbWVySAASNwoMc3RvcmVkX2xpbmVzGAIgASgLMh8ucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZExpbmVzSAASNgoMc3RvcmVkX29mZmVyGAMgASgLMh4ucGFudHJlZS5zdWJzY3JpcHRpb24udjEuT2ZmZXJIABJKChNzdG9yZWRfc3Vic2NyaXB0aW9uGAQgASgLMisucGFudHJlZS5zdWJzY3JpcHRpb24udjEuU3RvcmVkU3Vic2NyaXB0aW9uSAASNwoMc3RvcmVkX21lcmdlGAUgASgLMh8ucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZE1lcmdlSABCBwoFcGllY2UiPAoLU3RvcmVkTGluZXMSLQoFbGluZXMYASADKAsyHi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkTGluZSJ+CgpTdG9yZWRMaW5lEjIKCHB1cmNoYXNlGAEgASgLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIQCghyZXZpc2lvbhgCIAEoBRITCgtyZWNvcmRlZF9hdBgDIAEoCRIVCg1zdXBlcnNlZGVkX2F0GAQgASgJInoKC1N0b3JlZE1lcmdlEhoKEm1lcmdlZF9jdXN0b21lcl9pZBgBIAEoCRITCgtjdXN0b21lcl9pZBgCIAEoCRIRCgltZXJnZWRfYXQYAyABKAkSDQoFYWN0b3IYBCABKAkSGAoQbW92ZWRfbGluZV9jb3VudBgFIAEoBSJjChVNZXJnZUN1c3RvbWVyc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISIAoSbWVyZ2VkX2N1c3RvbWVyX2lkGAIgASgJQgTiQQECEg0KBWFjdG9yGAMgASgJIrABChZNZXJnZUN1c3RvbWVyc1Jlc3BvbnNlEhMKC2N1c3RvbWVyX2lkGAEgASgJEhEKCW1lcmdlZF9hdBgCIAEoCRIYChBtb3ZlZF9saW5lX2NvdW50GAMgASgFEhkKEW1vdmVkX29mZmVyX2NvdW50GAQgASgFEiAKGG1vdmVkX3N1YnNjcmlwdGlvbl9jb3VudBgFIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAkiKAoVQXBwbHlSZXRlbnRpb25SZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgiuQEKFkFwcGx5UmV0ZW50aW9uUmVzcG9uc2USFgoOcmV0ZW50aW9uX2RheXMYASABKAUSFwoPZmlyc3Rfa2VwdF9kYXRlGAIgASgJEhoKEnJlbW92ZWRfbGluZV9jb3VudBgDIAEoBRIeChZjaGFuZ2VkX2N1c3RvbWVyX2NvdW50GAQgASgFEh4KFnJlbW92ZWRfY3VzdG9tZXJfY291bnQYBSABKAUSEgoKYXBwbGllZF9hdBgGIAEoCSIxChRFcmFzZUN1c3RvbWVyUmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAiJ8ChVFcmFzZUN1c3RvbWVyUmVzcG9uc2USEQoJZXJhc2VkX2F0GAEgASgJEhoKEnJlbW92ZWRfbGluZV9jb3VudBgCIAEoBRIXCg9sZWRnZXJfZW50cnlfaWQYAyABKAkSGwoTbWVyZ2VkX2N1c3RvbWVyX2lkcxgEIAMoCTKDDAoOSGlzdG9yeVNlcnZpY2USoAEKD0FwcGVuZFB1cmNoYXNlcxIqLnBhbnRyZWUuaGlzdG9yeS52MS5BcHBlbmRQdXJjaGFzZXNSZXF1ZXN0GisucGFudHJlZS5oaXN0b3J5LnYxLkFwcGVuZFB1cmNoYXNlc1Jlc3BvbnNlIjSC0+STAi4iKS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzOgEqEm4KD0ltcG9ydFB1cmNoYXNlcxIqLnBhbnRyZWUuaGlzdG9yeS52MS5JbXBvcnRQdXJjaGFzZXNSZXF1ZXN0GisucGFudHJlZS5oaXN0b3J5LnYxLkltcG9ydFB1cmNoYXNlc1Jlc3BvbnNlKAEwARKrAQoQQ29ycmVjdFB1cmNoYXNlcxIrLnBhbnRyZWUuaGlzdG9yeS52MS5Db3JyZWN0UHVyY2hhc2VzUmVxdWVzdBosLnBhbnRyZWUuaGlzdG9yeS52MS5Db3JyZWN0UHVyY2hhc2VzUmVzcG9uc2UiPILT5JMCNiIxL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXM6Y29ycmVjdDoBKhJbCgpHZXRIaXN0b3J5EiUucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXF1ZXN0GiYucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXNwb25zZRKXAQoNTGlzdFB1cmNoYXNlcxIoLnBhbnRyZWUuaGlzdG9yeS52MS5MaXN0UHVyY2hhc2VzUmVxdWVzdBopLnBhbnRyZWUuaGlzdG9yeS52MS5MaXN0UHVyY2hhc2VzUmVzcG9uc2UiMYLT5JMCKxIpL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXMSXgoLTGlzdENoYW5nZWQSJi5wYW50cmVlLmhpc3RvcnkudjEuTGlzdENoYW5nZWRSZXF1ZXN0GicucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDaGFuZ2VkUmVzcG9uc2USbAoPU3RyZWFtSGlzdG9yaWVzEioucGFudHJlZS5oaXN0b3J5LnYxLlN0cmVhbUhpc3Rvcmllc1JlcXVlc3QaKy5wYW50cmVlLmhpc3RvcnkudjEuU3RyZWFtSGlzdG9yaWVzUmVzcG9uc2UwARJkCg1MaXN0Q3VzdG9tZXJzEigucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXNwb25zZRKZAQoORXhwb3J0Q3VzdG9tZXISKS5wYW50cmVlLmhpc3RvcnkudjEuRXhwb3J0Q3VzdG9tZXJSZXF1ZXN0GioucGFudHJlZS5oaXN0b3J5LnYxLkV4cG9ydEN1c3RvbWVyUmVzcG9uc2UiLoLT5JMCKBImL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9leHBvcnQwARKZAQoOTWVyZ2VDdXN0b21lcnMSKS5wYW50cmVlLmhpc3RvcnkudjEuTWVyZ2VDdXN0b21lcnNSZXF1ZXN0GioucGFudHJlZS5oaXN0b3J5LnYxLk1lcmdlQ3VzdG9tZXJzUmVzcG9uc2UiMILT5JMCKiIlL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfTptZXJnZToBKhJnCg5BcHBseVJldGVudGlvbhIpLnBhbnRyZWUuaGlzdG9yeS52MS5BcHBseVJldGVudGlvblJlcXVlc3QaKi5wYW50cmVlLmhpc3RvcnkudjEuQXBwbHlSZXRlbnRpb25SZXNwb25zZRJkCg1FcmFzZUN1c3RvbWVyEigucGFudHJlZS5oaXN0b3J5LnYxLkVyYXNlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase, file_pantree_subscription_v1_subscription_service]);
 
 /**
  * PurchaseLine is one stored line of a receipt: a `pantree.purchase.v1.Purchase` with its keys. The names are those of
@@ -54,7 +54,8 @@ export type PurchaseLine = Message<"pantree.history.v1.PurchaseLine"> & {
   category: string;
 
   /**
-   * date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored.
+   * date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored,
+   * and not so long ago that the tenant no longer keeps it.
    *
    * @generated from field: string date = 5;
    */
@@ -316,7 +317,8 @@ export type ImportPurchasesRequest = Message<"pantree.history.v1.ImportPurchases
   lineIds: string[];
 
   /**
-   * days holds, for each row, the calendar day as days since 1970-01-01. A row on a later day than tomorrow (UTC) is rejected.
+   * days holds, for each row, the calendar day as days since 1970-01-01. A row on a later day than tomorrow (UTC), or
+   * on one so long ago that the tenant no longer keeps it, is rejected.
    *
    * @generated from field: repeated int32 days = 13;
    */
@@ -900,6 +902,14 @@ export type StoredCustomer = Message<"pantree.history.v1.StoredCustomer"> & {
    * @generated from field: string changed_at = 4;
    */
   changedAt: string;
+
+  /**
+   * merged_into is the customer that this one was merged into, as ListChanged returns it once; its purchases are those of
+   * that customer. Empty if it was not merged.
+   *
+   * @generated from field: string merged_into = 5;
+   */
+  mergedInto: string;
 };
 
 /**
@@ -932,7 +942,7 @@ export const ExportCustomerRequestSchema: GenMessage<ExportCustomerRequest> = /*
 
 /**
  * ExportCustomerResponse is a piece of what is stored about a customer: first the customer and all lines in batches, if
- * there are any, then the offers, then the subscriptions.
+ * there are any, then the offers, the subscriptions and the merges.
  *
  * @generated from message pantree.history.v1.ExportCustomerResponse
  */
@@ -974,6 +984,14 @@ export type ExportCustomerResponse = Message<"pantree.history.v1.ExportCustomerR
      */
     value: StoredSubscription;
     case: "storedSubscription";
+  } | {
+    /**
+     * stored_merge is a merge of another id into this customer.
+     *
+     * @generated from field: pantree.history.v1.StoredMerge stored_merge = 5;
+     */
+    value: StoredMerge;
+    case: "storedMerge";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1048,6 +1066,223 @@ export const StoredLineSchema: GenMessage<StoredLine> = /*@__PURE__*/
   messageDesc(file_pantree_history_v1_history_service, 23);
 
 /**
+ * StoredMerge is a merge of another id into a customer.
+ *
+ * @generated from message pantree.history.v1.StoredMerge
+ */
+export type StoredMerge = Message<"pantree.history.v1.StoredMerge"> & {
+  /**
+   * merged_customer_id is the id that was merged.
+   *
+   * @generated from field: string merged_customer_id = 1;
+   */
+  mergedCustomerId: string;
+
+  /**
+   * customer_id is the customer that it was merged into, which may have been merged into another one since.
+   *
+   * @generated from field: string customer_id = 2;
+   */
+  customerId: string;
+
+  /**
+   * merged_at is when, ISO 8601 in UTC.
+   *
+   * @generated from field: string merged_at = 3;
+   */
+  mergedAt: string;
+
+  /**
+   * actor is who merged them, as sent.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * moved_line_count is the number of lines that moved, without those that were removed.
+   *
+   * @generated from field: int32 moved_line_count = 5;
+   */
+  movedLineCount: number;
+};
+
+/**
+ * Describes the message pantree.history.v1.StoredMerge.
+ * Use `create(StoredMergeSchema)` to create a new message.
+ */
+export const StoredMergeSchema: GenMessage<StoredMerge> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 24);
+
+/**
+ * MergeCustomersRequest names two ids of one household.
+ *
+ * @generated from message pantree.history.v1.MergeCustomersRequest
+ */
+export type MergeCustomersRequest = Message<"pantree.history.v1.MergeCustomersRequest"> & {
+  /**
+   * customer_id is the customer that remains. Nothing needs to be stored of it.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * merged_customer_id is the id that becomes another name of it.
+   *
+   * @generated from field: string merged_customer_id = 2;
+   */
+  mergedCustomerId: string;
+
+  /**
+   * actor is who merges them, such as `support:anna`; it is kept with the merge.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.MergeCustomersRequest.
+ * Use `create(MergeCustomersRequestSchema)` to create a new message.
+ */
+export const MergeCustomersRequestSchema: GenMessage<MergeCustomersRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 25);
+
+/**
+ * MergeCustomersResponse says what was merged.
+ *
+ * @generated from message pantree.history.v1.MergeCustomersResponse
+ */
+export type MergeCustomersResponse = Message<"pantree.history.v1.MergeCustomersResponse"> & {
+  /**
+   * customer_id is the customer that remains; if the one in the request was itself merged, the one that it is part of.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * merged_at is when they were merged, ISO 8601 in UTC; of a repeated call, when they were merged first.
+   *
+   * @generated from field: string merged_at = 2;
+   */
+  mergedAt: string;
+
+  /**
+   * moved_line_count is the number of lines that this call moved, without those that were removed.
+   *
+   * @generated from field: int32 moved_line_count = 3;
+   */
+  movedLineCount: number;
+
+  /**
+   * moved_offer_count is the number of offers that this call moved.
+   *
+   * @generated from field: int32 moved_offer_count = 4;
+   */
+  movedOfferCount: number;
+
+  /**
+   * moved_subscription_count is the number of subscriptions that this call moved. Two of the same item remain two.
+   *
+   * @generated from field: int32 moved_subscription_count = 5;
+   */
+  movedSubscriptionCount: number;
+
+  /**
+   * history_version identifies the stored purchases; empty if there are none.
+   *
+   * @generated from field: string history_version = 6;
+   */
+  historyVersion: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.MergeCustomersResponse.
+ * Use `create(MergeCustomersResponseSchema)` to create a new message.
+ */
+export const MergeCustomersResponseSchema: GenMessage<MergeCustomersResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 26);
+
+/**
+ * ApplyRetentionRequest asks for the removal of old purchases.
+ *
+ * @generated from message pantree.history.v1.ApplyRetentionRequest
+ */
+export type ApplyRetentionRequest = Message<"pantree.history.v1.ApplyRetentionRequest"> & {
+  /**
+   * dry_run counts and removes nothing.
+   *
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message pantree.history.v1.ApplyRetentionRequest.
+ * Use `create(ApplyRetentionRequestSchema)` to create a new message.
+ */
+export const ApplyRetentionRequestSchema: GenMessage<ApplyRetentionRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 27);
+
+/**
+ * ApplyRetentionResponse is the receipt of a removal.
+ *
+ * @generated from message pantree.history.v1.ApplyRetentionResponse
+ */
+export type ApplyRetentionResponse = Message<"pantree.history.v1.ApplyRetentionResponse"> & {
+  /**
+   * retention_days is how many days the tenant keeps purchases; 0 if it keeps them for good.
+   *
+   * @generated from field: int32 retention_days = 1;
+   */
+  retentionDays: number;
+
+  /**
+   * first_kept_date is the first day whose purchases are kept, ISO 8601; empty if all are.
+   *
+   * @generated from field: string first_kept_date = 2;
+   */
+  firstKeptDate: string;
+
+  /**
+   * removed_line_count is the number of revisions of lines that were removed; of a dry run, that would be.
+   *
+   * @generated from field: int32 removed_line_count = 3;
+   */
+  removedLineCount: number;
+
+  /**
+   * changed_customer_count is the number of customers that they belonged to.
+   *
+   * @generated from field: int32 changed_customer_count = 4;
+   */
+  changedCustomerCount: number;
+
+  /**
+   * removed_customer_count is the number of those of whom no purchases are left.
+   *
+   * @generated from field: int32 removed_customer_count = 5;
+   */
+  removedCustomerCount: number;
+
+  /**
+   * applied_at is when, ISO 8601 in UTC.
+   *
+   * @generated from field: string applied_at = 6;
+   */
+  appliedAt: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.ApplyRetentionResponse.
+ * Use `create(ApplyRetentionResponseSchema)` to create a new message.
+ */
+export const ApplyRetentionResponseSchema: GenMessage<ApplyRetentionResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 28);
+
+/**
  * EraseCustomerRequest names the customer to erase.
  *
  * @generated from message pantree.history.v1.EraseCustomerRequest
@@ -1066,7 +1301,7 @@ export type EraseCustomerRequest = Message<"pantree.history.v1.EraseCustomerRequ
  * Use `create(EraseCustomerRequestSchema)` to create a new message.
  */
 export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 24);
+  messageDesc(file_pantree_history_v1_history_service, 29);
 
 /**
  * EraseCustomerResponse is the receipt of an erasure.
@@ -1094,6 +1329,13 @@ export type EraseCustomerResponse = Message<"pantree.history.v1.EraseCustomerRes
    * @generated from field: string ledger_entry_id = 3;
    */
   ledgerEntryId: string;
+
+  /**
+   * merged_customer_ids are the other ids of the customer that are erased with it.
+   *
+   * @generated from field: repeated string merged_customer_ids = 4;
+   */
+  mergedCustomerIds: string[];
 };
 
 /**
@@ -1101,7 +1343,7 @@ export type EraseCustomerResponse = Message<"pantree.history.v1.EraseCustomerRes
  * Use `create(EraseCustomerResponseSchema)` to create a new message.
  */
 export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 25);
+  messageDesc(file_pantree_history_v1_history_service, 30);
 
 /**
  * HistoryService stores the purchases of households for good, and erases them for good. Every call concerns one tenant:
@@ -1214,8 +1456,33 @@ export const HistoryService: GenService<{
     output: typeof ExportCustomerResponseSchema;
   },
   /**
-   * EraseCustomer erases a customer. The ledger of erasures, which has a keyed hash of the id, is written first; from then
-   * on purchases of the customer are refused, also after a backup is restored. It succeeds when nothing is stored.
+   * MergeCustomers makes two ids of one household one customer. The purchases, offers and subscriptions of the merged one
+   * become those of the customer that remains, and the merged id is another name of that customer from then on, in all
+   * calls. A repeated call changes nothing. A merge cannot be undone. A merged customer of whom nothing is stored is
+   * NOT_FOUND; if one of both was erased and has not consented again, FAILED_PRECONDITION.
+   *
+   * @generated from rpc pantree.history.v1.HistoryService.MergeCustomers
+   */
+  mergeCustomers: {
+    methodKind: "unary";
+    input: typeof MergeCustomersRequestSchema;
+    output: typeof MergeCustomersResponseSchema;
+  },
+  /**
+   * ApplyRetention removes the purchases of the tenant that are older than the tenant keeps them, in all revisions. The
+   * service does so for all tenants once a day.
+   *
+   * @generated from rpc pantree.history.v1.HistoryService.ApplyRetention
+   */
+  applyRetention: {
+    methodKind: "unary";
+    input: typeof ApplyRetentionRequestSchema;
+    output: typeof ApplyRetentionResponseSchema;
+  },
+  /**
+   * EraseCustomer erases a customer and all ids that were merged into it. The ledger of erasures, which has a keyed hash of
+   * each id, is written first; from then on purchases of the customer are refused, also after a backup is restored. It
+   * succeeds when nothing is stored.
    *
    * @generated from rpc pantree.history.v1.HistoryService.EraseCustomer
    */
