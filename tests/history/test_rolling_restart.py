@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[postgresql]'")
 
 import psycopg
+from pydantic import SecretStr
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.history.v1 import history_service_pb2_grpc as rpc
@@ -29,7 +30,7 @@ CALLS_PER_PHASE = 20
 
 
 async def test_no_call_fails_while_versions_change_places_over_a_migration(database_url: str) -> None:
-    settings = HistorySettings(store_url=database_url, ledger_key="a key of the ledger for tests")  # type: ignore[arg-type]
+    settings = HistorySettings(store_url=database_url, ledger_key=SecretStr("a key of the ledger for tests"))
     known = read_migrations("postgresql")
     first_port, second_port = free_ports(2)
     calls = itertools.count()
