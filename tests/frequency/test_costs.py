@@ -99,5 +99,14 @@ def test_more_tolerance_of_stockouts_never_delivers_more(gaps: list[int], recenc
     assert same_quantity == sorted(same_quantity)
 
 
+@pytest.mark.parametrize("interval", [3, 4, 9, 10, 11, 12, 13, 16, 18, 75, 90])
+@pytest.mark.parametrize("category", ["baby", "pet", "snacks", "produce"])
+@pytest.mark.parametrize("requested", [0.2, 0.5, 0.8])
+def test_costs_never_leave_a_regular_item_without_its_use(interval: int, category: str, requested: float) -> None:
+    # One unit every seven days for nine days of use would pile up; three every 28 days fit.
+    best = analyzed([interval] * 8, 1, category, requested).options[0]
+    assert 0.8 <= best.quantity * interval / best.interval_days <= 1.25
+
+
 def test_models_of_the_service_have_the_bundled_costs() -> None:
     assert model_files.models_of(model_files.load()).costs == COSTS
