@@ -131,6 +131,23 @@ def test_suggestions_are_marked_as_such() -> None:
     assert "Eggs: Bought regularly by 25 of the 50 customers most like you." in text
 
 
+def test_names_of_receipts_are_followed_by_what_they_mean() -> None:
+    answer = messages.RecommendationSet()
+    for name, plain_name in (("WHL MLK", "Whole Milk"), ("BANANAS", "Bananas"), ("ZRBLX", "")):
+        item = answer.recommendations.add(name=name, last_date="2026-06-18", next_due_date="2026-06-25")
+        item.subscription.frequency, item.subscription.first_delivery_date = "weekly", "2026-06-27"
+        if plain_name:
+            answer.plain_names.add(name=name, plain_name=plain_name, source="rules")
+    text = printed(answer)
+    first_column = [line.strip().split("  ")[0] for line in text.splitlines()]
+    at = first_column.index("WHL MLK")
+    assert first_column[at : at + 4] == ["WHL MLK", "Whole Milk", "BANANAS", "ZRBLX"]
+    file = io.StringIO()
+    write_csv(file, [to_result(messages.ProcessResult(as_of="2026-06-20", recommendations=answer))])
+    plain_names = [row["plain_name"] for row in csv.DictReader(io.StringIO(file.getvalue()))]
+    assert plain_names == ["Whole Milk", "Bananas", ""]
+
+
 def test_calendar_fits_into_80_columns_and_the_year_adds_up() -> None:
     message = messages.ProcessResult(as_of="2026-06-20", history_summary=messages.HistorySummary(has_prices=True))
     plan = message.recommendations.plan

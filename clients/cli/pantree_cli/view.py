@@ -11,7 +11,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pantree_client import ComponentStatus, MonthlyUpdate, Plan, PredictedItem, Result, WhatIf, WhatIfItem, WhatIfWeek
+from pantree_client import (
+    ComponentStatus,
+    MonthlyUpdate,
+    Plan,
+    PredictedItem,
+    Recommendation,
+    Result,
+    WhatIf,
+    WhatIfItem,
+    WhatIfWeek,
+)
 from pantree_domain.money import minor_unit_digits
 
 # Further recommendations are shown without their cadence changes.
@@ -38,6 +48,7 @@ CSV_COLUMNS = (
     "item_id",
     "variant",
     "currency_code",
+    "plain_name",
 )
 """Header of the CSV. Amounts are empty when prices are unknown."""
 
@@ -146,12 +157,10 @@ def recommendations_table(result: Result) -> Table:
     for heading in ("costs", "saves"):
         table.add_column(heading, justify="right", no_wrap=True)
     for item in result.recommendations:
-        quantity = f"{item.quantity} × " if item.quantity > 1 else ""
         savings = item.annual_savings_in_plan
         saved = money(savings, code) if savings is not None else "–"
-        variant = f", {item.variant}" if item.variant else ""
         table.add_row(
-            shown_name(f"{quantity}{item.name}{variant}"),
+            _item_cell(item),
             f"{item.count} ×",
             f"{item.avg_interval:.1f} d",
             f"{item.cadence_probability:.0%}",
@@ -161,6 +170,16 @@ def recommendations_table(result: Result) -> Table:
             saved if result.has_prices else "–",
         )
     return table
+
+
+def _item_cell(item: Recommendation) -> Text:
+    """Units, name and variant; below them what a receipt's name means, if that says more than its letters."""
+    quantity = f"{item.quantity} × " if item.quantity > 1 else ""
+    variant = f", {item.variant}" if item.variant else ""
+    cell = shown_name(f"{quantity}{item.name}{variant}")
+    if item.plain_name and item.plain_name.casefold() != item.name.casefold():
+        cell.append("\n").append(shown_name(item.plain_name).plain, style="dim")
+    return cell
 
 
 def plan_line(plan: Plan, currency_code: str) -> str:

@@ -164,6 +164,8 @@ class Recommendation:
     """Day of the purchase that the price is from; None if unknown."""
     next_charge: float
     """Price of the first delivery."""
+    plain_name: str
+    """What a name in the capitals of receipts means, in words for shoppers; empty for other names and when unknown."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
 
 
@@ -449,11 +451,15 @@ def to_result(message: messages.ProcessResult) -> Result:
     """Result of a request."""
     answer = message.recommendations
     changes = {change.name: change.text for change in answer.cadence_changes}
+    plain_names = {one.name: one.plain_name for one in answer.plain_names}
     return value_of(
         Result,
         message,
         message.history_summary,
-        recommendations=tuple(_recommendation(item, changes.get(item.name, "")) for item in answer.recommendations),
+        recommendations=tuple(
+            _recommendation(item, changes.get(item.name, ""), plain_names.get(item.name, ""))
+            for item in answer.recommendations
+        ),
         plan=to_plan(answer.plan),
         binding_constraints=to_bindings(answer.binding_constraints),
         analysis=message.analysis if message.HasField("analysis") else None,
@@ -535,7 +541,9 @@ def to_next_basket(message: messages.NextBasketResult) -> NextBasket:
     )
 
 
-def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_change: str) -> Recommendation:
+def _recommendation(
+    message: recommendation_service_pb2.Recommendation, cadence_change: str, plain_name: str
+) -> Recommendation:
     subscription, savings = message.subscription, message.subscription.savings_vs_paid
     savings_vs_paid = value_of(
         SavingsVsPaid,
@@ -552,6 +560,7 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
         **_terms(subscription),
         reasons=_texts(message.reasons),
         cadence_change=cadence_change,
+        plain_name=plain_name,
     )
 
 

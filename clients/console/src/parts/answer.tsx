@@ -8,7 +8,7 @@ import { categoryName } from "../charts/spend.js";
 import { timelineChart } from "../charts/timeline.js";
 import { csvOf, download } from "../csv/write.js";
 import { addDays, dayOfText, longDay, money, percent, share, shortDay } from "../format.js";
-import { deliveriesOf, judge, moneyOf, weeksOf, type Judged, type Value } from "../state/plan.js";
+import { deliveriesOf, explaining, judge, moneyOf, weeksOf, type Judged, type Value } from "../state/plan.js";
 import { texts } from "../texts/index.js";
 
 const PAGE = 40;
@@ -92,11 +92,13 @@ interface Entry {
   forecast: ItemForecast | undefined;
   change: string;
   related: string[];
+  plainName: string;
 }
 
 function entriesOf({ recommendations: set }: ProcessResult): Entry[] {
   const forecasts = new Map(set.forecasts.map((one) => [one.name, one]));
   const changes = new Map(set.cadence_changes.map((one) => [one.name, one.text]));
+  const plainNames = new Map(set.plain_names.map((one) => [one.name, one.plain_name]));
   const related = new Map(set.related.map((one) => [one.name, one.items]));
   return set.recommendations
     .map((item, at) => ({
@@ -106,6 +108,7 @@ function entriesOf({ recommendations: set }: ProcessResult): Entry[] {
       forecast: set.forecasts[at]?.name === item.name ? set.forecasts[at] : forecasts.get(item.name),
       change: changes.get(item.name) ?? "",
       related: (related.get(item.name) ?? []).filter((one) => one.relation === "RELATION_COMPLEMENT").map((one) => one.name),
+      plainName: explaining(item.name, plainNames.get(item.name) ?? ""),
     }))
     .sort((one, other) => ORDER.indexOf(one.judged.value) - ORDER.indexOf(other.judged.value));
 }
@@ -116,7 +119,9 @@ function Cards({ result }: { result: ProcessResult }) {
   const [filter, setFilter] = useState("");
   const [limit, setLimit] = useState(PAGE);
   const wanted = filter.trim().toLowerCase();
-  const found = wanted ? entries.filter(({ item }) => item.name.toLowerCase().includes(wanted)) : entries;
+  const found = wanted
+    ? entries.filter(({ item, plainName }) => `${item.name}\n${plainName}`.toLowerCase().includes(wanted))
+    : entries;
   if (entries.length === 0) {
     return (
       <section class="panel" aria-labelledby="plan-title">
@@ -174,7 +179,7 @@ function valueText({ value, saving }: Judged, currency: string): string {
 }
 
 function Card({ entry, result }: { entry: Entry; result: ProcessResult }) {
-  const { item, judged, forecast, change, related } = entry;
+  const { item, judged, forecast, change, related, plainName } = entry;
   const words = texts.plan;
   const { subscription } = item;
   const currency = result.currency_code;
@@ -199,6 +204,7 @@ function Card({ entry, result }: { entry: Entry; result: ProcessResult }) {
             <bdi>{item.name}</bdi>
             {item.variant && <bdi class="soft"> {item.variant}</bdi>}
           </h3>
+          {plainName && <p class="plain-name soft"><bdi>{plainName}</bdi></p>}
         </header>
         <p class="lead">
           {words.every(subscription.interval_days)} · {words.units(subscription.quantity)}
@@ -296,7 +302,7 @@ function Calendar({ result }: { result: ProcessResult }) {
 function planCsv(entries: readonly Entry[]): string {
   return csvOf([
     texts.plan.csvHeader,
-    ...entries.map(({ item, judged }) => [
+    ...entries.map(({ item, judged, plainName }) => [
       item.name,
       item.subscription.interval_days,
       item.subscription.quantity,
@@ -304,6 +310,7 @@ function planCsv(entries: readonly Entry[]): string {
       item.subscription.annual_cost,
       judged.value === "unknown" ? "" : judged.saving,
       texts.plan.value[judged.value],
+      plainName,
     ]),
   ]);
 }

@@ -26,6 +26,11 @@ export function judge({ subscription }: Recommendation): Judged {
   return { value, saving, low: (paid?.low_annual_savings ?? saving) + moved, high: (paid?.high_annual_savings ?? saving) + moved };
 }
 
+/** What the name on a receipt means, where that says more than its letters in another case. */
+export function explaining(name: string, plainName: string): string {
+  return plainName.toLowerCase() === name.toLowerCase() ? "" : plainName;
+}
+
 export interface Money {
   /** What was paid for the same units; null if unknown for an item. */
   paid: number | null;

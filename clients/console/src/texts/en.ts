@@ -260,7 +260,7 @@ export const en = {
     showMore: (n: number) => `Show ${n} more`,
     print: "Print",
     csv: "Download as CSV",
-    csvHeader: ["item", "every_days", "quantity", "first_delivery", "cost_a_year", "saving_vs_paid_a_year", "value"],
+    csvHeader: ["item", "every_days", "quantity", "first_delivery", "cost_a_year", "saving_vs_paid_a_year", "value", "meaning"],
     lacking: "This answer lacks something:",
     calendar: "The next 12 weeks",
     calendarIntro: "When each delivery would come. Move or skip any of them at your shop.",

@@ -43,6 +43,15 @@ test("a file becomes an explained plan", async ({ page }) => {
   await expect(page.locator(".drop")).toBeVisible();
 });
 
+test("names of receipts are followed by what they mean", async ({ page }) => {
+  await page.goto("app/#/household");
+  await drop(page, "receipts.csv", history(80, (at) => (at % 2 ? "WHL MLK" : "BANANAS")));
+  await expect(page.locator(".card")).toHaveCount(2);
+  await expect(page.locator(".card").filter({ hasText: "WHL MLK" }).locator(".plain-name")).toHaveText("Whole Milk");
+  await expect(page.locator(".plain-name")).toHaveCount(1);
+  await checkAxe(page);
+});
+
 test("unclear dates are asked once, with both readings", async ({ page }) => {
   await page.goto("app/#/household");
   await drop(page, "unclear.csv", "date,item,price\n03/04/26,Milk,1.99\n04/05/26,Milk,1.99\n05/06/26,Milk,1.99\n");

@@ -1,6 +1,6 @@
 import type { ProcessResult, Recommendation } from "pantree-client";
 import { expect, test } from "vitest";
-import { constraintsOf, deliveriesOf, judge, moneyOf, weeksOf } from "../../src/state/plan.js";
+import { constraintsOf, deliveriesOf, explaining, judge, moneyOf, weeksOf } from "../../src/state/plan.js";
 
 const recommended = (name: string, subscription: object = {}): Recommendation =>
   ({ name, item_id: "", subscription: { interval_days: 14, quantity: 1, annual_cost: 100, value: "", ...subscription } }) as Recommendation;
@@ -48,4 +48,10 @@ test("money is of the plan; unknown without prices", () => {
   expect(moneyOf(result({}))).toEqual({ paid: 85, shelf: 100, plan: 90 });
   expect(moneyOf(result({ annual_paid: undefined }))?.paid).toBeNull();
   expect(moneyOf(result({}, false))).toBeNull();
+});
+
+test("a plain name is shown where it says more than the receipt's letters", () => {
+  expect(explaining("WHL MLK", "Whole Milk")).toBe("Whole Milk");
+  expect(explaining("BANANAS", "Bananas")).toBe("");
+  expect(explaining("ZRBLX", "")).toBe("");
 });
