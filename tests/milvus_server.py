@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,9 @@ from pymilvus import MilvusClient, MilvusException
 # Twenty seconds are usual; a machine that does much else takes minutes.
 MAX_START_SECONDS = 600
 MAX_STOP_SECONDS = 20
+_QUOTA_EXCEEDED = 9  # code of errors
+_SMALL_QUOTA_MEGABYTES = 0.0001
+_MAX_QUOTA_SECONDS = 60
 _TRIES = 3
 _SESSION_SECONDS = 10
 SECONDS_UNTIL_A_KILLED_SERVER_IS_FORGOTTEN = 3 * _SESSION_SECONDS
@@ -124,6 +128,29 @@ class MilvusServerProcess:
         self.kill()
         self.start()
 
+    def set_full(self, is_full: bool) -> None:
+        """Lets the server reach its disk quota, or lifts that, and returns once it refuses or takes writes.
+
+        The server reads its configuration every few seconds, and counts the data that collections have flushed.
+        """
+        client = MilvusClient(self.uri, timeout=10, dedicated=True)
+        try:
+            collections = client.list_collections()
+            if is_full:
+                for collection in collections:
+                    client.flush(collection, timeout=60)
+            file = self._folder / "configs" / "milvus.yaml"
+            changed = file.with_suffix(".new")
+            quota = _SMALL_QUOTA_MEGABYTES if is_full else -1
+            changed.write_text(re.sub(r"diskQuota: \S+", f"diskQuota: {quota}", file.read_text()))
+            changed.replace(file)
+            ends_at = time.monotonic() + _MAX_QUOTA_SECONDS
+            while _takes_writes(client, collections[0]) is is_full:
+                assert time.monotonic() < ends_at, "the server does not follow its quota"
+                time.sleep(0.5)
+        finally:
+            client.close()
+
     def kill(self) -> None:
         """Ends the server at once, as a crash would."""
         if self._process is not None:
@@ -156,6 +183,16 @@ class MilvusServerProcess:
             *sorted((self._folder / "logs").glob("milvus-*.log")),
         ]
         return "\n".join(log.read_text(errors="replace")[-2_000:] for log in logs if log.exists())
+
+
+def _takes_writes(client: MilvusClient, collection: str) -> bool:
+    try:
+        client.delete(collection, ids=["-"], timeout=5)
+    except MilvusException as error:
+        if error.code != _QUOTA_EXCEEDED:
+            raise
+        return False
+    return True
 
 
 def is_installed() -> bool:

@@ -30,15 +30,27 @@ class Store(ExternalStore):
     def __init__(self) -> None:
         super().__init__("http://10.0.0.1:19530", StoreOptions("pantree", timeout_seconds=1))
         self.failing = Failing()
+        self.can_try = True
 
     async def ping(self) -> None:
         if self.failing.ping:
             raise OSError("no\nroute")
 
+    async def try_write(self) -> bool:
+        if self.failing.write:
+            raise OSError("still full")
+        return self.can_try
+
     @external_operation
-    async def write(self) -> None:
+    async def replace_households(self) -> None:
         if self.failing.write:
             raise OSError("disk full")
+
+
+class ForgetfulStore(Store):
+    """A store whose failures count only at once."""
+
+    failure_seconds = 0.0
 
 
 async def test_health_follows_the_store() -> None:
@@ -54,10 +66,32 @@ async def test_store_that_answers_and_cannot_write_is_unhealthy_until_it_can() -
     store = Store()
     store.failing.write = True
     with pytest.raises(ComponentUnavailable):
-        await store.write()
-    assert await store.check() == "write: disk full"
+        await store.replace_households()
+    assert await store.check() == "replace_households: disk full"
     store.failing.write = False
-    await store.write()
+    await store.replace_households()
+    assert await store.check() == ""
+
+
+async def test_full_store_is_unhealthy_until_it_takes_a_write_again() -> None:
+    store = ForgetfulStore()
+    store.failing.write = True
+    with pytest.raises(ComponentUnavailable):
+        await store.replace_households()
+    assert [await store.check() for _ in range(3)] == ["still full"] * 3
+    store.failing.write = False
+    assert await store.check() == ""
+    store.failing.write = True
+    assert await store.check() == "", "writes are tried only after one failed"
+
+
+async def test_failed_write_of_a_store_without_a_trial_is_forgotten() -> None:
+    store = ForgetfulStore()
+    store.can_try = False
+    store.failing.write = True
+    with pytest.raises(ComponentUnavailable):
+        await store.replace_households()
+    store.failing.write = False
     assert await store.check() == ""
 
 
@@ -69,7 +103,7 @@ async def test_failures_are_one_json_line_for_operators_and_say_nothing_to_calle
     store.failing.write = True
     for _ in range(3):
         with pytest.raises(ComponentUnavailable) as raised:
-            await store.write()
+            await store.replace_households()
         for inside in ("10.0.0.1", "VECTORDB_HOST", "disk full"):
             assert inside not in str(status_of(raised.value))
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

@@ -18,6 +18,30 @@ pytestmark = [pytest.mark.milvus_server, pytest.mark.timeout(900)]
 CUSTOMERS = 300
 
 
+async def test_full_server_is_unhealthy_and_readable_until_it_takes_writes(
+    milvus_process: MilvusServerProcess,
+) -> None:
+    store = MilvusStore(milvus_process.uri, StoreOptions("full", timeout_seconds=15))
+    similarity = Similarity(store, HashedTrigrams())
+    await similarity.open()
+    history = HistoryToIndex("", "customer", history_of_lines(FAMILY), 20_020)
+    await similarity.index_histories([history])
+    try:
+        await asyncio.to_thread(milvus_process.set_full, True)
+        assert await store.check() == "", "nothing failed yet"
+        with pytest.raises(ComponentUnavailable):
+            await similarity.index_histories([history])
+        assert "quota exceeded" in await store.check()
+        await asyncio.sleep(store.failure_seconds)
+        assert "quota exceeded" in await store.check(), "nobody wrote since"
+        assert (await similarity.customer_profile("", "customer")).total_spend == 16.0
+    finally:
+        await asyncio.to_thread(milvus_process.set_full, False)
+    assert await store.check() == ""
+    await similarity.index_histories([history])
+    await similarity.close()
+
+
 async def test_second_run_completes_an_upsert_during_which_the_server_was_killed(
     milvus_process: MilvusServerProcess,
 ) -> None:

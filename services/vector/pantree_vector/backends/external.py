@@ -21,8 +21,7 @@ _OTHER_PLACE = (
     "set PANTREE_VECTOR_COLLECTION_PREFIX or PANTREE_VECTOR_STORE_URL to an empty place and index the histories again"
 )
 
-# Without new attempts, a failure of an operation says nothing about the store after this time.
-_FAILURE_SECONDS = 5.0
+_WRITES = ("replace_households", "remove_household")
 _MAX_CAUSE_CHARACTERS = 500
 
 P = ParamSpec("P")
@@ -55,6 +54,8 @@ class ExternalStore:
     """Name in metrics and traces, such as `milvus`."""
     client_errors: ClassVar[tuple[type[Exception], ...]]
     """Errors of the client library if the store is unavailable."""
+    failure_seconds: ClassVar[float] = 5.0
+    """How long a failed operation counts without new attempts. Failed writes count until one is possible."""
 
     def __init__(self, place: Path | str, options: StoreOptions) -> None:
         self._place = place
@@ -75,18 +76,29 @@ class ExternalStore:
         """Raises one of `client_errors` if the store does not answer."""
         raise NotImplementedError
 
+    async def try_write(self) -> bool:
+        """Writes without changing anything, which a full server refuses. Returns False if the store has no such write.
+
+        Raises one of `client_errors` if the store refuses.
+        """
+        return False
+
     async def check(self) -> str:
         """What is wrong with the store, for operators; empty if it works.
 
         A store that answers may still fail at what it is for, such as writing to a full disk. So an operation that has
-        failed lately and has not succeeded since counts as well.
+        failed lately and has not succeeded since counts as well, and a failed write until a write is possible again.
         """
         try:
             await self.ping()
+            if causes := [cause for at, cause in self._failed.values() if time.monotonic() - at < self.failure_seconds]:
+                return causes[-1]
+            if any(operation in _WRITES for operation in self._failed) and await self.try_write():
+                for operation in _WRITES:
+                    self.succeeded(operation)
         except self.client_errors as error:
             return _one_line(error)
-        failures = [cause for at, cause in self._failed.values() if time.monotonic() - at < _FAILURE_SECONDS]
-        return failures[-1] if failures else ""
+        return ""
 
     def succeeded(self, operation: str) -> None:
         """Forgets an earlier failure of an operation."""

@@ -46,6 +46,8 @@ _FILE_INDEX = "FLAT"
 # Milvus counts bytes; a character has up to four in UTF-8.
 _BYTES_PER_CHARACTER = 4
 _UUID_BYTES = 36
+_NO_POINT = "-"
+"""No id of any point."""
 _MAX_TEXT_BYTES = 65_535
 # The row of a customer with more items lists none of them, and milvus-lite is queried instead.
 _MAX_LISTED_ITEMS = _MAX_TEXT_BYTES // (_UUID_BYTES + 1)
@@ -161,6 +163,13 @@ class MilvusStore(ExternalStore):
         if client is not None and not self._is_file:
             # Not in the threads of calls, which may all wait for a server that hangs.
             await asyncio.to_thread(client.has_collection, self._customers, timeout=_PING_SECONDS)
+
+    async def try_write(self) -> bool:
+        client = self._client
+        if client is None or self._is_file:
+            return False
+        await asyncio.to_thread(client.delete, self._customers, ids=[_NO_POINT], timeout=_PING_SECONDS)
+        return True
 
     async def close(self) -> None:
 

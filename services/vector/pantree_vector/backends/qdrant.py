@@ -28,6 +28,8 @@ _BATCH_POINTS = 1_000
 # Embedded stores write on the event loop: about 1 ms for each point in memory, up to 30 ms in a directory.
 _EMBEDDED_BATCH_POINTS = 10
 _MODEL_POINT = stable_id("model")
+_NO_POINT = stable_id("none")
+"""No id of any point."""
 # Increased whenever the payloads below change.
 _SCHEMA_VERSION = "2"
 _ITEM_INDEXES = ("customer_uuid", "key", "category")
@@ -94,6 +96,11 @@ class QdrantStore(ExternalStore):
 
     async def ping(self) -> None:
         await self._client.collection_exists(self._customers)
+
+    async def try_write(self) -> bool:
+        if self._is_server:
+            await self._client.delete(self._customers, [_NO_POINT], wait=True)
+        return self._is_server
 
     async def close(self) -> None:
         if hasattr(self, "_client"):
