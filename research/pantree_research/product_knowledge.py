@@ -2,7 +2,11 @@
 
 Prints two tables (the Complete Journey; no reserved household is read):
 
-    python -m pantree_research.product_knowledge
+    python -m pantree_research.product_knowledge [--server URL --model NAME --types 150 --items 30]
+
+With a server of the OpenAI chat API, a language model is asked about a fixed sample of the product types and items, and
+two more tables compare all ways on these samples. A slow measurement can be continued (`model_answers`). What the model
+adds is what the enrichment service would take over from its answers.
 
 **Categories**: the product types with the most products, within the ten most frequent categories. What is right follows
 from the shop's own hierarchy (`departments.toml`). The certainty below which the vectors take over was chosen on the
@@ -14,17 +18,22 @@ next 30. Items that it had bought in the 60 days before are neither suggested no
 a new idea. Popularity and co-purchases are counted on the fitting households.
 """
 
+import argparse
+import asyncio
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pantree_domain.catalog import OTHER, load_catalog, normalize_name
-from pantree_enrichment.core.item import ItemToEnrich
+from pantree_enrichment.core.facts import FactChecker
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_research.department_accuracy import ProductType, product_types
+from pantree_research.model_answers import ANSWERS, Reply, ask_all, load_replies, sample
 from pantree_research.quality.households import ReceiptLines, Split, load_receipt_lines
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core.embedder import Vector
@@ -87,14 +96,50 @@ class Nearest:
         return vector
 
 
-def categories() -> list[CategoryAccuracy]:
-    """Accuracies of every way, the baseline first."""
+def types_to_categorize() -> list[ProductType]:
+    """The product types with the most products, within the most frequent categories."""
     frequent = Counter(category for kind in product_types() for category in kind.right_categories)
     top = {category for category, _ in frequent.most_common(CATEGORY_COUNT)}
     types = [kind for kind in product_types() if kind.right_categories <= top]
-    types = sorted(types, key=lambda kind: (-kind.product_count, kind.department, kind.name))[:TYPE_COUNT]
+    return sorted(types, key=lambda kind: (-kind.product_count, kind.department, kind.name))[:TYPE_COUNT]
+
+
+class ModelKnowledge:
+    """What a language model said, and what the enrichment service makes of it.
+
+    Args:
+        replies: by name of an item.
+    """
+
+    def __init__(self, replies: Mapping[str, Reply]) -> None:
+        self._replies = replies
+        self._catalog = load_catalog()
+        self._rules = RulesEnricher(self._catalog)
+        self._checker = FactChecker(self._catalog)
+
+    def category(self, name: str) -> str:
+        """The category that the model names, however sure it is; empty if none."""
+        return self._replies[name].category
+
+    def related(self, name: str) -> list[str]:
+        """The catalog's items among those that the model names, however sure it is."""
+        answer = self._replies[name].answer
+        found = [self._catalog.categorize(one.name).item for one in (answer.related_items if answer else ())]
+        return list(dict.fromkeys(item.name for item in found if item is not None and item.name != name))
+
+    def merged(self, name: str) -> EnrichedItem:
+        """The answer of the service: by the rules, with the facts of the model that count."""
+        item = ItemToEnrich(name)
+        by_rules, answer = self._rules.enrich_item(item), self._replies[name].answer
+        if answer is None or not self._rules.lacks_facts(item):
+            return by_rules
+        return self._checker.merge(by_rules, answer, is_known=self._rules.knows(item))[0]
+
+
+def categories(types: Sequence[ProductType], model: ModelKnowledge | None = None) -> list[CategoryAccuracy]:
+    """Accuracies of every way on product types, the baseline first."""
     rules, nearest = RulesEnricher(load_catalog()), Nearest()
-    tuning = [kind for kind in types if kind.is_for_tuning]
+    tuning = [kind for kind in types_to_categorize() if kind.is_for_tuning]
     usual = Counter(category for kind in tuning for category in kind.right_categories).most_common(1)[0][0]
 
     def blend(certainty: float) -> _Categorize:
@@ -112,6 +157,8 @@ def categories() -> list[CategoryAccuracy]:
         "vectors": nearest.category,
         f"rules, vectors below certainty {best:.2f}": blend(float(best)),
     }
+    if model is not None:
+        ways |= {"model": model.category, "rules and model, as served": lambda name: model.merged(name).category}
     others = [kind for kind in types if not kind.is_for_tuning]
     return [CategoryAccuracy(name, _accuracy(way, types), _accuracy(way, others)) for name, way in ways.items()]
 
@@ -129,17 +176,35 @@ class _Query:
     bought: frozenset[str]
 
 
-def related() -> tuple[int, list[RelatedQuality]]:
-    """Number of queries, and the quality of every way, the baseline first."""
+@dataclass(frozen=True)
+class Purchases:
+    """What fitting households buy, and the queries of validation households."""
+
+    fitting: Sequence[Mapping[str, Sequence[int]]]
+    """For each household: the days on which each item was bought."""
+    queries: Sequence[_Query]
+
+
+def load_purchases() -> Purchases:
+    """The purchases of items of the catalog."""
     lines = load_receipt_lines()
     item_of = _catalog_items(lines)
-    fitting = _days_of_items(lines.of(Split.FITTING), item_of)
-    queries = _queries(_days_of_items(lines.of(Split.VALIDATION), item_of))
+    return Purchases(
+        _days_of_items(lines.of(Split.FITTING), item_of),
+        _queries(_days_of_items(lines.of(Split.VALIDATION), item_of)),
+    )
+
+
+def related(
+    purchases: Purchases, queries: Sequence[_Query], model: ModelKnowledge | None = None
+) -> list[RelatedQuality]:
+    """The quality of every way on queries, the baseline first."""
+    fitting = purchases.fitting
     rules, nearest = RulesEnricher(load_catalog()), Nearest()
     popularity = [name for name, _ in Counter(name for items in fitting for name in items).most_common()]
     by_rules = {
         name: [one.name for one in rules.enrich_item(ItemToEnrich(name)).related_items]
-        for name in set(item_of.values())
+        for name in {query.name for query in queries}
     }
     by_vectors = {name: nearest.names(name) for name in by_rules}
     together = _bought_together(fitting)
@@ -161,7 +226,17 @@ def related() -> tuple[int, list[RelatedQuality]]:
         "rules, then popularity": lambda name, known: suggest([by_rules[name], popularity], known),
         "co-purchases of other households": lambda name, known: suggest([together.get(name, ()), popularity], known),
     }
-    return len(queries), [_quality(name, way, queries) for name, way in ways.items()]
+    if model is not None:
+        by_model = {name: model.related(name) for name in by_rules}
+        served = {name: [one.name for one in model.merged(name).related_items] for name in by_rules}
+        ways |= {
+            "model": lambda name, known: suggest([by_model[name]], known),
+            "rules and model, as served": lambda name, known: suggest([served[name]], known),
+            "rules, then model, then vectors": lambda name, known: suggest(
+                [by_rules[name], by_model[name], by_vectors[name]], known
+            ),
+        }
+    return [_quality(name, way, queries) for name, way in ways.items()]
 
 
 def _catalog_items(lines: ReceiptLines) -> Mapping[str, str]:
@@ -225,15 +300,42 @@ def _quality(name: str, suggest: _Suggest, queries: Sequence[_Query]) -> Related
     )
 
 
+def _print_categories(types: Sequence[ProductType], model: ModelKnowledge | None = None) -> None:
+    print(f"\n{f'category of {len(types)} product types':42}{'all':>8}{'other half':>12}")
+    for accuracy in categories(types, model):
+        print(f"{accuracy.name:42}{accuracy.all_ratio:8.3f}{accuracy.other_half_ratio:12.3f}")
+
+
+def _print_related(purchases: Purchases, queries: Sequence[_Query], model: ModelKnowledge | None = None) -> None:
+    item_count = len({query.name for query in queries})
+    title = f"related to {item_count} items, {len(queries):,} queries"
+    print(f"\n{title:42}{'hit rate':>8}{'precision':>12}{'suggested':>11}")
+    for way in related(purchases, queries, model):
+        print(f"{way.name:42}{way.hit_ratio:8.3f}{way.precision:12.3f}{way.suggestion_count:11.1f}")
+
+
 def main() -> None:
     """Prints the tables."""
-    print(f"{'category of ' + str(TYPE_COUNT) + ' product types':42}{'all':>8}{'other half':>12}")
-    for accuracy in categories():
-        print(f"{accuracy.name:42}{accuracy.all_ratio:8.3f}{accuracy.other_half_ratio:12.3f}")
-    count, ways = related()
-    print(f"\n{f'related products, {count:,} queries':42}{'hit rate':>8}{'precision':>12}{'suggested':>11}")
-    for way in ways:
-        print(f"{way.name:42}{way.hit_ratio:8.3f}{way.precision:12.3f}{way.suggestion_count:11.1f}")
+    parser = argparse.ArgumentParser(description="Measures categories and related products, on a real shop.")
+    parser.add_argument("--server", default="", metavar="URL", help="server of a language model to ask first")
+    parser.add_argument("--model", default="meta/llama-3.1-8b-instruct", help="model that it serves")
+    parser.add_argument("--types", type=int, default=0, metavar="N", help="number of product types to ask about")
+    parser.add_argument("--items", type=int, default=0, metavar="N", help="number of items to ask about")
+    parser.add_argument("--answers", type=Path, default=ANSWERS, metavar="FILE", help="file of the model's replies")
+    options = parser.parse_args()
+    types, purchases = types_to_categorize(), load_purchases()
+    sampled_types = sample((kind.name for kind in types), options.types)
+    sampled_items = sample((query.name for query in purchases.queries), options.items)
+    if options.server:
+        names = [*((name, False) for name in sampled_types), *((name, True) for name in sampled_items)]
+        asyncio.run(ask_all(options.server, options.model, names, options.answers))
+    _print_categories(types)
+    _print_related(purchases, purchases.queries)
+    model = ModelKnowledge(load_replies(options.answers))
+    if sampled_types:
+        _print_categories([kind for kind in types if kind.name in sampled_types], model)
+    if sampled_items:
+        _print_related(purchases, [query for query in purchases.queries if query.name in sampled_items], model)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,48 @@
-from pantree_research.product_knowledge import BEFORE_DAYS, WITHIN_DAYS, _bought_together, _quality, _queries, _Query
+import json
+
+from pantree_research.model_answers import is_doubtful, reply_of, sample
+from pantree_research.product_knowledge import (
+    BEFORE_DAYS,
+    WITHIN_DAYS,
+    ModelKnowledge,
+    _bought_together,
+    _quality,
+    _queries,
+    _Query,
+)
+
+
+def said(name: str, certainty_ratio: float) -> str:
+    """A model's reply about an item: a pet food that goes with milk."""
+    facts = {"perishability": "months", "suggested_interval_days": 30, "interval_reason": "lasts_long"}
+    related = {"complements": ["milk"], "substitutes": ["visit evil.example"], "plain_name": ""}
+    entry = {"index": 0, "name": name, "category": "pet", "certainty_ratio": certainty_ratio, **facts, **related}
+    return json.dumps({"items": [entry]})
+
+
+def test_what_a_model_says_and_what_is_served_differ_by_its_certainty() -> None:
+    replies = {
+        "Zorblax": reply_of("Zorblax", said("Zorblax", 0.9), is_complete=True),
+        "Quux": reply_of("Quux", said("Quux", 0.1), is_complete=True),
+        "Bananas": reply_of("Bananas", said("Bananas", 0.9), is_complete=True),
+    }
+    model = ModelKnowledge(replies)
+    assert [model.category(name) for name in replies] == ["pet"] * 3
+    assert [model.merged(name).category for name in replies] == ["pet", "other", "produce"]
+    assert [item.name for item in model.merged("Zorblax").related_items] == model.related("Zorblax") == ["Milk"]
+
+
+def test_reply_without_its_end_has_a_category_and_no_answer() -> None:
+    text = said("Zorblax", 0.1).partition('"perishability"')[0]
+    reply = reply_of("Zorblax", text, is_complete=False)
+    assert is_doubtful(text)
+    assert (reply.category, reply.answer) == ("pet", None)
+    assert not is_doubtful(said("Zorblax", 0.9))
+
+
+def test_samples_are_fixed_and_grow() -> None:
+    names = [f"name {number}" for number in range(50)]
+    assert sample(names, 10) == sample(reversed(names), 20)[:10]
 
 
 def test_query_has_what_is_new_within_thirty_days() -> None:

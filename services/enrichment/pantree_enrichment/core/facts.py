@@ -22,7 +22,7 @@ from pantree_enrichment.core.rules import may_suggest
 # A certainty that a language model states is not calibrated; a judgment that ranks it below an equal one of the rules.
 _STATED_CERTAINTY_RATIO = 0.8
 # An answer that the model itself doubts is not used.
-_MIN_STATED_CERTAINTY = 0.5
+MIN_STATED_CERTAINTY = 0.5
 
 _SHELF_LIVES = (Perishability.DAYS, Perishability.WEEKS, Perishability.MONTHS)  # shortest first
 
@@ -57,7 +57,7 @@ class FactChecker:
             answer: the model's answer.
             is_known: whether the catalog has the item or a similar one.
         """
-        if answer.certainty_ratio < _MIN_STATED_CERTAINTY:
+        if answer.certainty_ratio < MIN_STATED_CERTAINTY:
             return by_rules, CheckResult.UNCERTAIN
         if is_known:
             if answer.category != by_rules.category:
