@@ -145,7 +145,7 @@ class MilvusServerProcess:
             changed.write_text(re.sub(r"diskQuota: \S+", f"diskQuota: {quota}", file.read_text()))
             changed.replace(file)
             ends_at = time.monotonic() + _MAX_QUOTA_SECONDS
-            while _takes_writes(client, collections[0]) is is_full:
+            while any(_takes_writes(client, collection) is is_full for collection in collections):
                 assert time.monotonic() < ends_at, "the server does not follow its quota"
                 time.sleep(0.5)
         finally:

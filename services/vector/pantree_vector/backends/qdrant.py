@@ -99,7 +99,8 @@ class QdrantStore(ExternalStore):
 
     async def try_write(self) -> bool:
         if self._is_server:
-            await self._client.delete(self._customers, [_NO_POINT], wait=True)
+            for name in (self._items, self._customers):
+                await self._client.delete(name, [_NO_POINT], wait=True)
         return self._is_server
 
     async def close(self) -> None:
