@@ -143,6 +143,7 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self.is_waiting = True
         self._in_message = False
+        self._had_request = False
         self._refusal = 400
         self._is_refused = False
         # Bytes since the last part of a body or the last complete request.
@@ -152,6 +153,11 @@ class HttpConnection(HttpToolsProtocol):
         self._headers_since: float | None = time.monotonic()
         self._unsent_since: float | None = None
         self.open_connections.add(self)
+
+    @property
+    def awaits_first_request(self) -> bool:
+        """Whether no request has arrived yet."""
+        return not self._had_request and not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Removes the connection."""
@@ -216,6 +222,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Starts the request."""
         self._headers_since = None
+        self._had_request = True
         self.is_waiting = False
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop_parsing(400)

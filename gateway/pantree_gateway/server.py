@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import socket
 import sys
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 
 from pantree_gateway.app import create_app
-from pantree_gateway.connections import ConnectionLimits, Connections, protocols
+from pantree_gateway.connections import ConnectionLimits, Connections, HttpConnection, protocols
 from pantree_gateway.edge import InFlightRequests
 from pantree_gateway.settings import GatewaySettings, split_list
 from pantree_gateway.status import probe_app
@@ -18,6 +20,9 @@ from pantree_gateway.transcoding.limits import Limits
 NAME = "gateway"
 # How long connections may take to close after the grace period, when uvicorn cancels their streams.
 _CLOSE_TIMEOUT_SECONDS = 1
+# How long clients that are connected when the gateway stops listening may take to send their first request.
+_FIRST_REQUEST_SECONDS = 1.0
+_POLL_SECONDS = 0.01
 # For logs, channels, Redis and the listeners.
 _OTHER_FILES = 128
 _MAX_PROBES = 64
@@ -29,11 +34,45 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._listeners: list[socket.socket] = []
         self.task: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._listeners = sockets or []
         self.listening.set()
+
+    async def stop_accepting(self) -> None:
+        """Stops listening. Connections that the system has already made are served; closing would reset them."""
+        accepted: list[socket.socket] = []
+        for listener in self._listeners:
+            listener.setblocking(False)
+            with contextlib.suppress(OSError):  # raised when none is left
+                while True:
+                    accepted.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):  # the client left
+                await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def wait_for_first_requests(self, timeout_seconds: float) -> None:
+        """Waits until a request has arrived on each connection, or for `timeout_seconds`."""
+        ends_at = time.monotonic() + timeout_seconds
+        while time.monotonic() < ends_at:
+            connections = [one for one in self.server_state.connections if isinstance(one, HttpConnection)]
+            if not any(connection.awaits_first_request for connection in connections):
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,10 +103,18 @@ class RunningGateway:
     async def stop(self, grace_seconds: float) -> None:
         """Answers 503 on `/ready`, rejects new streams, lets requests and streams in flight finish, then stops.
 
+        Until those have finished, new requests are served too. Then the gateway stops listening, and serves the clients
+        that have connected before: their requests get a moment to arrive, and the rest of the time to finish.
+
         uvicorn closes all WebSockets when it exits, so it exits only after the drain. Streams that take longer than
         `grace_seconds` are closed with 1012 (service restart).
         """
+        ends_at = time.monotonic() + grace_seconds
         await self._in_flight.drain(grace_seconds)
+        await self._server.stop_accepting()
+        last_seconds = min(grace_seconds, _FIRST_REQUEST_SECONDS)
+        await self._server.wait_for_first_requests(last_seconds)
+        await self._in_flight.drain(max(ends_at - time.monotonic(), last_seconds))
         self._server.should_exit = True
         await self.wait()
         if self._probes is not None and self._probes.task is not None:

@@ -109,6 +109,27 @@ async def test_request_in_flight_finishes_before_the_gateway_stops(mesh: Mesh) -
     assert response.headers["connection"] == "close"
 
 
+async def test_clients_that_connected_before_the_stop_are_served(mesh: Mesh) -> None:
+    gateway = await start(mesh.settings())
+    host, port = gateway.address.split(":")
+    request = b"GET /api/v1/config HTTP/1.1\r\nHost: gateway\r\n\r\n"
+    reader, writer = await asyncio.open_connection(host, int(port))
+    await asyncio.sleep(0.05)  # the gateway has accepted it
+    with socket.create_connection((host, int(port))) as waiting:
+        # The system has made this connection; the gateway has had no chance to accept it.
+        waiting.sendall(request)
+        waiting.setblocking(False)
+        stopping = asyncio.create_task(gateway.stop(60))
+        first = await asyncio.get_running_loop().sock_recv(waiting, 12)
+        writer.write(request)
+        second = await reader.read(12)
+    writer.close()
+    await stopping
+    assert (first, second) == (b"HTTP/1.1 200", b"HTTP/1.1 200")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))
+
+
 async def test_stream_over_the_grace_period_is_closed_with_1012_and_cancelled_upstream(mesh: Mesh) -> None:
     gateway = await start(mesh.settings())
     async with connect(f"ws://{gateway.address}/ws/stream/a") as websocket:

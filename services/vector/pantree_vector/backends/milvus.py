@@ -25,6 +25,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from pantree_runtime.deadline import call_timeout
 from pantree_vector.backends.external import ExternalStore, StoreOptions, batches, external_operation
+from pantree_vector.backends.local_files import file_problem
 from pantree_vector.core.embedder import EmbeddingModel, Vector
 from pantree_vector.core.household import CustomerItem
 from pantree_vector.core.identity import customer_point_id, stable_id
@@ -87,6 +88,8 @@ _CUSTOMER_FIELDS = (
     _TextField("profile", _MAX_TEXT_BYTES),
 )
 _LISTED_ITEMS = "item_ids"
+_LOCK_NAME = "LOCK"
+"""Of the file that milvus-lite locks."""
 
 
 def _quiet_client() -> None:
@@ -118,11 +121,9 @@ class MilvusStore(ExternalStore):
 
     @property
     def remedy(self) -> str:
-        if self._is_file:
-            return (
-                f"the milvus-lite file {self._place} cannot be used; is it open in another process? "
-                "Stop that one, or set PANTREE_VECTOR_STORE_URL to another file or to a Milvus server"
-            )
+        if isinstance(self._place, Path):
+            problem = file_problem(self._place, _LOCK_NAME, is_open=bool(self._schemas))
+            return f"{problem}, or set PANTREE_VECTOR_STORE_URL to another file or to a Milvus server"
         return (
             f"the Milvus server at {self._place} does not answer; check that it runs, and that "
             "PANTREE_VECTOR_STORE_URL or VECTORDB_HOST and VECTORDB_PORT name it, or set "

@@ -17,6 +17,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
 from pantree_vector.backends.external import ExternalStore, batches, external_operation
+from pantree_vector.backends.local_files import file_problem
 from pantree_vector.core.embedder import EmbeddingModel, Vector
 from pantree_vector.core.household import CustomerItem
 from pantree_vector.core.identity import customer_point_id, stable_id
@@ -33,6 +34,8 @@ _NO_POINT = stable_id("none")
 # Increased whenever the payloads below change.
 _SCHEMA_VERSION = "2"
 _ITEM_INDEXES = ("customer_uuid", "key", "category")
+_LOCK_NAME = ".lock"
+"""Of the file that an embedded Qdrant locks."""
 
 
 class QdrantStore(ExternalStore):
@@ -49,10 +52,8 @@ class QdrantStore(ExternalStore):
     @property
     def remedy(self) -> str:
         if isinstance(self._place, Path):
-            return (
-                f"the Qdrant directory {self._place} cannot be used; is it open in another process? "
-                "Stop that one, or set PANTREE_VECTOR_STORE_URL to another directory or to a Qdrant server"
-            )
+            problem = file_problem(self._place, _LOCK_NAME, is_open=hasattr(self, "_client"))
+            return f"{problem}, or set PANTREE_VECTOR_STORE_URL to another directory or to a Qdrant server"
         return (
             f"the Qdrant server at {self._place} does not answer; check that it runs, and that "
             "PANTREE_VECTOR_STORE_URL and PANTREE_VECTOR_STORE_TOKEN are right, or set "
