@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,22 @@ def read_table(directory: Path) -> Table:
         tuple(files),
         tuple(households),
     )
+
+
+def last_date_of(table: Table) -> date:
+    """Day of the latest line, from the statistics of the files.
+
+    Raises:
+        InvalidTable: if the table has no lines.
+    """
+    column = LINES.get_field_index("date")
+    latest: list[date] = []
+    for file in filter(None, table.files):
+        metadata = parquet.read_metadata(file)
+        latest += [metadata.row_group(group).column(column).statistics.max for group in range(metadata.num_row_groups)]
+    if not latest:
+        raise InvalidTable(f"{table.directory} has no lines")
+    return max(latest)
 
 
 def lay_out(

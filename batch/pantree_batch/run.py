@@ -2,7 +2,8 @@
 
 OUT/run_id=ID/                     published: complete, never changed again
     manifest.json                  counts and checksums
-    wave=00000/offers/00007.parquet, households/…, quarantine/…
+    wave=00000/offers/00007.parquet, households/…, quarantine/…; subscriptions/… in a backtest
+    report.json, report.html       of a backtest
 OUT/_unpublished/run_id=ID/        in progress, or stopped
     plan.json                      what `resume` needs
     wave=00000/                    committed by one rename
@@ -18,15 +19,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from pantree_batch.errors import BatchError, RunFailed
+from pantree_batch.errors import BatchError, InvalidTable, RunFailed
 from pantree_batch.files import sync_directory, write_json
 from pantree_batch.fingerprint import fingerprint
-from pantree_batch.layout import Table, read_table
+from pantree_batch.layout import Table, last_date_of, read_table
+from pantree_batch.method import RunOptions
+from pantree_batch.program import report_of
+from pantree_batch.report import write_report
+from pantree_batch.scoring import method_of
 from pantree_batch.workers import Task, WorkerPool
+from pantree_pipeline.core.replay import DAYS_PER_WEEK
 
 MANIFEST = "manifest.json"
 _PLAN, _WAVE = "plan.json", "wave.json"
@@ -43,6 +49,12 @@ class ScoreOptions:
     max_recommendations: int | None = None
     wave_buckets: int = DEFAULT_WAVE_BUCKETS
     """Buckets that are committed together."""
+    week_count: int | None = None
+    """Weeks after the as-of date on which plans are replayed (a backtest); None to score."""
+
+    def of_run(self, run_id: str) -> RunOptions:
+        """What the households of the run share."""
+        return RunOptions(run_id, self.as_of, self.max_recommendations, self.week_count)
 
 
 @dataclass(frozen=True)
@@ -76,8 +88,12 @@ class Progress:
 
 def run_id_of(table: Table, options: ScoreOptions) -> str:
     """Id of a run: the as-of date and a hash of all that its content depends on."""
-    parts = (table.snapshot, fingerprint(), options.max_recommendations, options.wave_buckets, options.as_of)
-    return f"{options.as_of.isoformat()}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+    parts = (
+        table.snapshot, fingerprint(), options.max_recommendations, options.wave_buckets, options.as_of,
+        options.week_count,
+    )  # fmt: skip
+    kind = "" if options.week_count is None else "backtest-"
+    return f"{kind}{options.as_of.isoformat()}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def score(
@@ -95,6 +111,8 @@ def score(
         BatchError: if the table is invalid, or the run stopped.
     """
     table = read_table(table_directory)
+    if options.week_count is not None:
+        _check_replayable(table, options.as_of, options.week_count)
     run_id = run_id_of(table, options)
     directory = out / _UNPUBLISHED / f"run_id={run_id}"
     if (out / f"run_id={run_id}" / MANIFEST).exists():
@@ -108,6 +126,7 @@ def score(
             "as_of": options.as_of.isoformat(),
             "max_recommendations": options.max_recommendations,
             "wave_buckets": options.wave_buckets,
+            "week_count": options.week_count,
             "bucket_count": table.bucket_count,
             "household_count": table.household_count,
         }
@@ -144,7 +163,9 @@ def resume(
         found = ", ".join(directory.name.removeprefix("run_id=") for directory in stopped) or "none"
         raise BatchError(f"name one unpublished run to resume; {out} has {found}")
     plan = json.loads((stopped[0] / _PLAN).read_bytes())
-    options = ScoreOptions(date.fromisoformat(plan["as_of"]), plan["max_recommendations"], plan["wave_buckets"])
+    options = ScoreOptions(
+        date.fromisoformat(plan["as_of"]), plan["max_recommendations"], plan["wave_buckets"], plan["week_count"]
+    )
     if run_id_of(read_table(Path(plan["table"])), options) != plan["run_id"]:
         raise BatchError(
             f"run {plan['run_id']} cannot be resumed: its table {plan['table']}, the models or the settings have "
@@ -192,6 +213,17 @@ def _run(
     _publish(table, out, directory, run_id, options, len(waves))
 
 
+def _check_replayable(table: Table, as_of: date, week_count: int) -> None:
+    """Refuses to replay weeks whose purchases are not in the table: it would show needs that nobody had."""
+    last = last_date_of(table)
+    end = as_of + timedelta(days=DAYS_PER_WEEK * week_count)
+    if end > last:
+        raise InvalidTable(
+            f"the latest purchase of {table.directory} is of {last.isoformat()}; {week_count} weeks from "
+            f"{as_of.isoformat()} end on {end.isoformat()}. Replay fewer weeks (--weeks) or begin earlier (--from)"
+        )
+
+
 def _wave_directory(directory: Path, number: int) -> Path:
     return directory / f"wave={number:05}"
 
@@ -208,17 +240,15 @@ def _commit_wave(
 ) -> None:
     # A name of its own: a process of an earlier attempt that is still ending writes elsewhere.
     unfinished = directory / f"_wave={number:05}.{uuid.uuid4().hex}"
-    tasks = [
-        Task(bucket, table.files[bucket], unfinished, run_id, options.as_of, options.max_recommendations)
-        for bucket in buckets
-    ]
+    run_options = options.of_run(run_id)
+    tasks = [Task(bucket, table.files[bucket], unfinished, run_options) for bucket in buckets]
     unfinished.mkdir()
     files: list[dict[str, Any]] = []
     models: set[tuple[str, str]] = set()
     for finished in pool.run(tasks, progress.advance):
         files += finished.files
         models.update(finished.models)
-    households = sum(file["row_count"] for file in files if file["table"] != "offers")
+    households = sum(file["row_count"] for file in files if file["table"] in ("households", "quarantine"))
     expected = sum(table.household_counts[bucket] for bucket in buckets)
     if households != expected:
         raise RunFailed(f"wave {number} has {households:,} households instead of {expected:,}; lay out the table again")
@@ -262,19 +292,24 @@ def _publish(table: Table, out: Path, directory: Path, run_id: str, options: Sco
                 raise RunFailed(f"{path} has changed since it was committed; remove {directory} and score again")
             files.append({**file, "path": str(path.relative_to(directory))})
     counts = _row_counts(directory)
+    details = method_of(options.of_run(run_id)).tables.details
     manifest = {
         "format": 1,
         "run_id": run_id,
         "as_of": options.as_of.isoformat(),
+        "week_count": options.week_count,
         "table_snapshot": table.snapshot,
         "bucket_count": table.bucket_count,
         "wave_count": wave_count,
         "models": [{"name": name, "version": version} for name, version in sorted(models)],
         "household_count": counts["households"],
-        "offer_count": counts["offers"],
+        "offer_count": counts[details],
         "rejected_count": counts["quarantine"],
         "files": files,
     }
+    if options.week_count is not None:
+        paths = [(file["table"], directory / file["path"]) for file in files]
+        write_report(directory, report_of(manifest, paths))
     write_json(directory / MANIFEST, manifest)
     directory.rename(out / f"run_id={run_id}")
     sync_directory(out)
@@ -296,9 +331,15 @@ def read_manifest(out: Path, run_id: str) -> dict[str, Any]:
 
 
 def files_of(out: Path, run_id: str, table: str) -> dict[int, Path]:
-    """The files of a table of a published run, by bucket."""
-    files = read_manifest(out, run_id)["files"]
-    return {file["bucket"]: out / f"run_id={run_id}" / file["path"] for file in files if file["table"] == table}
+    """The files of a table of a published run, by bucket.
+
+    Raises:
+        BatchError: if the run is not published or has no such table.
+    """
+    files = [file for file in read_manifest(out, run_id)["files"] if file["table"] == table]
+    if not files:
+        raise BatchError(f"run {run_id} has no {table}: it is a backtest")
+    return {file["bucket"]: out / f"run_id={run_id}" / file["path"] for file in files}
 
 
 def state_of(out: Path, run_id: str) -> RunState:
@@ -331,7 +372,8 @@ def states_of(out: Path) -> list[RunState]:
             RunState(
                 plan["run_id"], plan["as_of"], False, -(-plan["bucket_count"] // plan["wave_buckets"]),
                 sum(1 for _ in _waves(file.parent)), plan["household_count"],
-                counts["households"] + counts["quarantine"], counts["offers"], counts["quarantine"],
+                counts["households"] + counts["quarantine"],
+                counts["offers"] + counts["subscriptions"], counts["quarantine"],
             )
         )  # fmt: skip
     return sorted(states, key=lambda state: state.run_id)

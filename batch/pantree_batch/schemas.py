@@ -1,5 +1,7 @@
 """Columns of the tables that a batch reads and writes. docs/batch.md describes them."""
 
+from typing import NamedTuple
+
 import pyarrow as pa
 
 LINES = pa.schema(
@@ -110,12 +112,102 @@ HOUSEHOLDS = pa.schema([*_RUN, *_HOUSEHOLD])
 REJECTED_HOUSEHOLDS = pa.schema([*_RUN, ("line_count", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
 """Households that could not be scored."""
 
+_REJECTED = ("rejected", pa.struct([("line_count", pa.int64()), ("reason", pa.string()), ("text", pa.string())]))
+
 SCORED = pa.schema(
     [
         *_RUN,
-        ("rejected", pa.struct([("line_count", pa.int64()), ("reason", pa.string()), ("text", pa.string())])),
+        _REJECTED,
         ("result", pa.struct(_HOUSEHOLD)),
         ("offers", pa.list_(pa.struct(_OFFER))),
     ]
 )
 """What scoring returns: one row per household, with either a result or the reason why there is none."""
+
+_REPLAYED = [
+    ("delivery_count", pa.int32()),
+    ("early_delivery_count", pa.int32()),
+    ("need_count", pa.int32()),
+    ("stockout_count", pa.int32()),
+    ("delivered_units", pa.float64()),
+    ("needed_units", pa.float64()),
+    ("bought_units", pa.float64()),
+    ("paid", pa.float64()),
+    ("delivery_cost", pa.float64()),
+    ("discount_cost", pa.float64()),
+    ("purchase_cost", pa.float64()),
+    ("savings", pa.float64()),
+    ("stock_cost", pa.float64()),
+]
+
+_REPLAYED_SUBSCRIPTION = [
+    ("rank", pa.int32()),
+    ("item", pa.string()),
+    ("item_id", pa.string()),
+    ("variant", pa.string()),
+    ("category", pa.string()),
+    ("interval_days", pa.int32()),
+    ("quantity", pa.int32()),
+    ("first_delivery_date", pa.date32()),
+    ("probability", pa.float64()),
+    ("confidence", pa.float64()),
+    ("value", pa.string()),
+    ("in_plan", pa.bool_()),
+    ("first_need_date", pa.date32()),
+    *_REPLAYED,
+]
+
+_REPLAYED_HOUSEHOLD = [
+    ("as_of", pa.date32()),
+    ("week_count", pa.int32()),
+    ("currency_code", pa.string()),
+    ("offer_count", pa.int32()),
+    ("box_count", pa.int32()),
+    *_REPLAYED,
+    ("promised_savings", pa.float64()),
+    ("total_spend", pa.float64()),
+    ("has_prices", pa.bool_()),
+    *_MODEL[:2],
+]
+
+REPLAYED = pa.schema(
+    [
+        *_RUN,
+        _REJECTED,
+        ("result", pa.struct(_REPLAYED_HOUSEHOLD)),
+        ("subscriptions", pa.list_(pa.struct(_REPLAYED_SUBSCRIPTION))),
+    ]
+)
+"""What a backtest returns: one row per household, with either the replay or the reason why there is none."""
+
+REPLAYED_SUBSCRIPTIONS = pa.schema(
+    [*_RUN, *_REPLAYED_SUBSCRIPTION, ("currency_code", pa.string()), ("as_of", pa.date32())]
+)
+"""One row per household and item that would have been offered, best first within a household."""
+
+REPLAYED_HOUSEHOLDS = pa.schema([*_RUN, *_REPLAYED_HOUSEHOLD])
+"""One row per household whose past was replayed."""
+
+
+class RunTables(NamedTuple):
+    """The tables that a run writes."""
+
+    rows: pa.Schema
+    """Of the rows that are divided among them."""
+    details: str
+    """Column of the rows with a list, and table with one row for each element."""
+    details_schema: pa.Schema
+    households_schema: pa.Schema
+
+    @property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The columns of each table, by name."""
+        return {
+            self.details: self.details_schema,
+            "households": self.households_schema,
+            "quarantine": REJECTED_HOUSEHOLDS,
+        }
+
+
+SCORE_TABLES = RunTables(SCORED, "offers", OFFERS, HOUSEHOLDS)
+BACKTEST_TABLES = RunTables(REPLAYED, "subscriptions", REPLAYED_SUBSCRIPTIONS, REPLAYED_HOUSEHOLDS)

@@ -5,15 +5,17 @@ process, and the histories of a chunk of households are analyzed together, which
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from datetime import date
+from typing import Any, TypeVar, cast
 
 import grpc
 
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree_batch.in_process import InProcessChannel
+from pantree_batch.method import Replayed
 from pantree_domain.days import calendar_day
 from pantree_enrichment.__main__ import build as build_enrichment
 from pantree_enrichment.settings import EnrichmentSettings
@@ -26,7 +28,8 @@ from pantree_pipeline.backends.recommendation import GrpcRecommender
 from pantree_pipeline.backends.simulation import GrpcSimulator
 from pantree_pipeline.core.events import Completed
 from pantree_pipeline.core.pipeline import Pipeline
-from pantree_pipeline.rules import check_input
+from pantree_pipeline.core.what_if import PlanMade, WhatIf, Window
+from pantree_pipeline.rules import check_input, check_what_if
 from pantree_recommendation.__main__ import build as build_recommendation
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InternalError
@@ -36,7 +39,8 @@ from pantree_runtime.validation import validate
 _FREQUENCY = "/pantree.frequency.v1.FrequencyService"
 _ENRICHMENT_SECONDS = 600.0
 
-Outcome = pipeline.ProcessResult | Exception
+RequestT = TypeVar("RequestT")
+OutcomeT = TypeVar("OutcomeT")
 
 
 class Scorer:
@@ -52,12 +56,20 @@ class Scorer:
         self._batch = _AnalysisBatch()
         self._pipeline = self._runner.run(self._open())
 
-    def score(self, households: Sequence[pipeline.ProcessInput]) -> list[Outcome]:
+    def score(self, households: Sequence[pipeline.ProcessInput]) -> list[pipeline.ProcessResult | Exception]:
         """The result of each household, in order, or why it has none.
 
         A `PantreeError` concerns its household only. Any other error may come from another one of the households.
         """
-        return self._runner.run(self._score(households))
+        return self._runner.run(self._together(self._score, households))
+
+    def replay(self, households: Sequence[pipeline.WhatIfInput]) -> list[Replayed | Exception]:
+        """The replay of each household, in order, or why it has none; errors as in `score`.
+
+        Purchases until the end of the replay are taken to be complete: a household that buys nothing more is replayed,
+        too.
+        """
+        return self._runner.run(self._together(self._replay, households))
 
     def close(self) -> None:
         """Ends the event loop."""
@@ -84,21 +96,33 @@ class Scorer:
             enricher=GrpcEnricher(channel, timeout_seconds=_ENRICHMENT_SECONDS),
         )
 
-    async def _score(self, households: Sequence[pipeline.ProcessInput]) -> list[Outcome]:
-        self._batch.running = len(households)
-        return await asyncio.gather(*map(self._score_one, households))
+    async def _together(
+        self, run: Callable[[RequestT], Awaitable[OutcomeT]], requests: Sequence[RequestT]
+    ) -> list[OutcomeT | Exception]:
+        async def outcome_of(request: RequestT) -> OutcomeT | Exception:
+            try:
+                return await run(request)
+            except Exception as error:
+                return error
+            finally:
+                await self._batch.finish_one()
 
-    async def _score_one(self, household: pipeline.ProcessInput) -> Outcome:
-        try:
-            validate(pipeline.ProcessRequest(input=household), check_input)
-            job = convert.job_of(household, None, calendar_day(0), 0)
-            async with aclosing(self._pipeline.run(job)) as events:
-                result = [event async for event in events if isinstance(event, Completed)][-1]
-            return convert.result_message(result)
-        except Exception as error:
-            return error
-        finally:
-            await self._batch.finish_one()
+        self._batch.running = len(requests)
+        return await asyncio.gather(*map(outcome_of, requests))
+
+    async def _score(self, household: pipeline.ProcessInput) -> pipeline.ProcessResult:
+        validate(pipeline.ProcessRequest(input=household), check_input)
+        job = convert.job_of(household, None, calendar_day(0), 0)
+        async with aclosing(self._pipeline.run(job)) as events:
+            result = [event async for event in events if isinstance(event, Completed)][-1]
+        return convert.result_message(result)
+
+    async def _replay(self, household: pipeline.WhatIfInput) -> Replayed:
+        validate(pipeline.GetWhatIfRequest(input=household), check_what_if)
+        job = convert.what_if_job(household, window=Window(date.fromisoformat(household.as_of), household.week_count))
+        async with aclosing(self._pipeline.what_if(job)) as events:
+            plan, replay = [event async for event in events]
+        return Replayed(cast(PlanMade, plan), cast(WhatIf, replay))
 
 
 class _AnalysisBatch:

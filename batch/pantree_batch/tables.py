@@ -11,9 +11,8 @@ from pyarrow import compute as pc
 from pyarrow import parquet
 
 from pantree_batch.files import checksum
-from pantree_batch.schemas import HOUSEHOLDS, OFFERS, REJECTED_HOUSEHOLDS
+from pantree_batch.schemas import RunTables
 
-TABLES = {"offers": OFFERS, "households": HOUSEHOLDS, "quarantine": REJECTED_HOUSEHOLDS}
 _ROW_GROUP_ROWS = 10_000
 
 
@@ -58,12 +57,13 @@ class _RowGroups:
 class BucketWriter:
     """Writes the files of one bucket below a directory, one for each table."""
 
-    def __init__(self, directory: Path, bucket: int) -> None:
+    def __init__(self, directory: Path, bucket: int, tables: RunTables) -> None:
         self._bucket = bucket
-        self._files = {table: directory / table / f"{bucket:05}.parquet" for table in TABLES}
+        self._tables = tables
+        self._files = {table: directory / table / f"{bucket:05}.parquet" for table in tables.schemas}
         for file in self._files.values():
             file.parent.mkdir(parents=True, exist_ok=True)
-        self._groups = {table: _RowGroups(self._files[table], schema) for table, schema in TABLES.items()}
+        self._groups = {table: _RowGroups(self._files[table], schema) for table, schema in tables.schemas.items()}
         self.models: set[tuple[str, str]] = set()
 
     def __enter__(self) -> "BucketWriter":
@@ -76,10 +76,13 @@ class BucketWriter:
             groups.close()
 
     def add(self, scored: pa.RecordBatch) -> None:
-        """Adds rows of `SCORED`."""
-        for table, rows in tables_of(scored).items():
+        """Adds rows of a method."""
+        for table, rows in tables_of(scored, self._tables).items():
             self._groups[table].add(rows)
+        fields = self._tables.households_schema.names
         for kind in ("model", "confidence_model"):
+            if f"{kind}_name" not in fields:
+                continue
             names = (pc.struct_field(scored["result"], f"{kind}_{part}").to_pylist() for part in ("name", "version"))
             self.models |= {model for model in zip(*names, strict=True) if model[0] is not None}
 
@@ -91,21 +94,21 @@ class BucketWriter:
         ]
 
 
-def tables_of(scored: pa.RecordBatch) -> dict[str, pa.Table]:
-    """The rows of each table, given rows of `SCORED`."""
-    run = {name: scored[name] for name in ("run_id", "tenant_id", "household")}
-    is_scored = pc.is_valid(scored["result"])
-    result = _fields(scored["result"])
-    parents = pc.list_parent_indices(scored["offers"])
-    of_household = {**run, **{name: result[name] for name in OFFERS.names if name in result and name not in run}}
-    offers = _fields(pc.list_flatten(scored["offers"]))
-    own = {name: values.take(parents) for name, values in of_household.items() if name not in offers}
+def tables_of(rows: pa.RecordBatch, tables: RunTables) -> dict[str, pa.Table]:
+    """The rows of each table, given rows of a method."""
+    run = {name: rows[name] for name in ("run_id", "tenant_id", "household")}
+    has_result = pc.is_valid(rows["result"])
+    result = _fields(rows["result"])
+    parents = pc.list_parent_indices(rows[tables.details])
+    names = tables.details_schema.names
+    of_household = {**run, **{name: result[name] for name in names if name in result and name not in run}}
+    details = _fields(pc.list_flatten(rows[tables.details]))
+    own = {name: values.take(parents) for name, values in of_household.items() if name not in details}
+    rejected = pa.table(run | _fields(rows["rejected"])).filter(pc.invert(has_result))
     return {
-        "offers": pa.table({name: (own | offers)[name] for name in OFFERS.names}),
-        "households": pa.table(run | result).filter(is_scored).select(HOUSEHOLDS.names),
-        "quarantine": pa.table(run | _fields(scored["rejected"]))
-        .filter(pc.invert(is_scored))
-        .select(REJECTED_HOUSEHOLDS.names),
+        tables.details: pa.table({name: (own | details)[name] for name in names}),
+        "households": pa.table(run | result).filter(has_result).select(tables.households_schema.names),
+        "quarantine": rejected.select(tables.schemas["quarantine"].names),
     }
 
 

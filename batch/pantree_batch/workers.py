@@ -7,14 +7,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from pantree_batch.errors import BatchError, RunFailed
-from pantree_batch.scoring import Key
+from pantree_batch.household import Key
+from pantree_batch.method import RunOptions
 
 # Processes that end at one household before it is skipped, after the first one, whose household is unknown.
 _ENDS_TO_SKIP = 2
@@ -30,9 +30,7 @@ class Task:
     lines: Path | None
     directory: Path
     """To write below."""
-    run_id: str
-    as_of: date
-    max_recommendations: int | None
+    options: RunOptions
     skipped: frozenset[Key] = frozenset()
     careful: bool = False
     """Report each household before it is scored."""
@@ -70,7 +68,7 @@ def _work(pipe: connection.Connection) -> None:
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
     from pantree_batch.layout import batches_of
     from pantree_batch.scorer import Scorer
-    from pantree_batch.scoring import RunOptions, Safeguards, score_batches
+    from pantree_batch.scoring import Safeguards, method_of, score_batches
     from pantree_batch.tables import BucketWriter
 
     try:
@@ -88,10 +86,9 @@ def _work(pipe: connection.Connection) -> None:
             pipe.send(("household", key))
 
         try:
-            options = RunOptions(task.run_id, task.as_of, task.max_recommendations)
             safeguards = Safeguards(task.skipped, before_each if task.careful else None)
-            with BucketWriter(task.directory, task.bucket) as writer:
-                for scored in score_batches(batches_of(task.lines), scorer, options, safeguards):
+            with BucketWriter(task.directory, task.bucket, method_of(task.options).tables) as writer:
+                for scored in score_batches(batches_of(task.lines), scorer, task.options, safeguards):
                     writer.add(scored)
                     pipe.send(("progress", scored.num_rows))
             files = tuple(vars(file) for file in writer.written())

@@ -12,9 +12,10 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree_batch import scoring
 from pantree_batch.errors import InvalidTable
 from pantree_batch.layout import batches_of, lay_out
+from pantree_batch.method import Replayed, RunOptions
 from pantree_batch.schemas import LINES
 from pantree_batch.scorer import Scorer
-from pantree_batch.scoring import RunOptions, score_batches
+from pantree_batch.scoring import score_batches
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from tests.batch.populations import AS_OF, lines_of, population, write
 
@@ -45,6 +46,9 @@ class Broken:
     def __init__(self, broken: str, rejected: str) -> None:
         self._broken = broken
         self._rejected = rejected
+
+    def replay(self, households: Sequence[pipeline.WhatIfInput]) -> list[Replayed | Exception]:
+        raise NotImplementedError
 
     def score(self, households: Sequence[pipeline.ProcessInput]) -> list[pipeline.ProcessResult | Exception]:
         if any(household.customer_id == self._broken for household in households):

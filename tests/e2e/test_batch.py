@@ -13,10 +13,11 @@ import httpx
 import websockets
 from google.protobuf import json_format
 
-from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput, ProcessResult
+from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput, ProcessResult, WhatIfInput
 from pantree_batch.layout import batches_of, lay_out
+from pantree_batch.method import Replayed, RunOptions
 from pantree_batch.scorer import Scorer
-from pantree_batch.scoring import RunOptions, score_batches
+from pantree_batch.scoring import score_batches
 from tests.batch.populations import write
 from tests.e2e.mesh import RunningMesh
 
@@ -58,6 +59,9 @@ class Recorded:
         self._scorer = scorer
         self.results: dict[str, ProcessResult] = {}
 
+    def replay(self, households: Sequence[WhatIfInput]) -> list[Replayed | Exception]:
+        return self._scorer.replay(households)
+
     def score(self, households: Sequence[ProcessInput]) -> list[ProcessResult | Exception]:
         outcomes = self._scorer.score(households)
         self.results |= {one.customer_id: one for one in outcomes if isinstance(one, ProcessResult)}
@@ -86,6 +90,41 @@ def batch_answers(
             for batch in score_batches(batches_of(file, batch_lines=97), recorded, RunOptions("run", AS_OF)):
                 offers |= {row["household"]: [offer["item"] for offer in row["offers"]] for row in batch.to_pylist()}
     return recorded.results, offers
+
+
+async def test_replays_of_a_batch_equal_those_of_rest(mesh: RunningMesh, tmp_path: Path) -> None:
+    weeks, begin = 8, AS_OF - timedelta(weeks=9)
+    households = {f"household {seed}": household(seed) for seed in range(20, 26)}
+    lines = [line for one in households.values() for line in one]
+    table = lay_out(write(tmp_path / "in.parquet", lines), tmp_path / "table", 2)
+    options = RunOptions("run", begin, week_count=weeks)
+
+    def replays() -> dict[str, Any]:
+        with contextlib.closing(Scorer()) as scorer:
+            batches = [batch for file in table.files for batch in score_batches(batches_of(file, 97), scorer, options)]
+        return {row["household"]: row["result"] for batch in batches for row in batch.to_pylist()}
+
+    found = await asyncio.to_thread(replays)
+    assert set(found) == set(households)
+    for name, own in households.items():
+        history = [
+            {
+                "name": line["item"],
+                "date": line["date"].isoformat(),
+                **{key: line[key] for key in ("category", "quantity", "price", "saving")},
+            }
+            for line in own
+        ]
+        body = {"customer_id": name, "as_of": begin.isoformat(), "week_count": weeks, "history": history}
+        async with httpx.AsyncClient(base_url=mesh.http, timeout=60) as client:
+            answer = await client.post("/api/v1/what-if", json=body)
+        assert answer.status_code == 200, answer.text
+        summary = answer.json()["summary"]
+        for field in ("box_count", "delivery_count", "early_delivery_count", "stockout_count", "paid", "savings"):
+            assert found[name][field] == summary["totals"][field], (name, field)
+        assert found[name]["stock_cost"] == summary["stock_cost"]
+        assert found[name]["promised_savings"] == summary.get("promised_savings")
+    assert any(one["delivery_count"] for one in found.values())
 
 
 async def test_batch_rest_and_stream_have_the_same_answers(mesh: RunningMesh, tmp_path: Path) -> None:

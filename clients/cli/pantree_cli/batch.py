@@ -2,12 +2,13 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -105,6 +106,45 @@ def score(
     _print_published(state, out)
 
 
+@batch_app.command(epilog=examples("pantree batch backtest table/ runs/ --from 2026-09-01 --weeks 12"))
+def backtest(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Directory written by pantree batch layout.")],
+    out: Out,
+    begin: Annotated[
+        datetime,
+        typer.Option("--from", metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Day on which the plans are made."),
+    ],
+    weeks: Annotated[
+        int, typer.Option(metavar="N", min=1, max=12, help="Weeks to replay; the table must have their purchases.")
+    ] = 12,
+    workers: Workers = _CPUS,
+    max_recommendations: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=100, help="Maximum number of offers of a household.")
+    ] = None,
+    wave_buckets: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4096, help="Buckets that are committed together.")
+    ] = 16,
+    max_rejected: MaxRejected = 0.05,
+    metrics: Metrics = None,
+) -> None:
+    """Replay the plans of a past day on what every household really bought.
+
+    The run is published in OUT/run_id=ID, with report.html to send on and report.json for programs.
+    A run that was stopped continues where it stopped.
+    """
+    _check_installed()
+    from pantree_batch.report import PAGE, REPORT
+    from pantree_batch.run import ScoreOptions
+    from pantree_batch.run import score as run
+
+    with _translated_errors(), _progress(metrics) as progress:
+        options = ScoreOptions(begin.date(), max_recommendations, wave_buckets, weeks)
+        state = run(table, out, options, worker_count=workers, max_rejected_ratio=max_rejected, progress=progress)
+    directory = out / f"run_id={state.run_id}"
+    _print_backtest(json.loads((directory / REPORT).read_bytes()))
+    console.print(f"Report: {directory / PAGE}", soft_wrap=True)
+
+
 @batch_app.command(epilog=examples("pantree batch resume runs/"))
 def resume(
     out: Out,
@@ -198,6 +238,38 @@ def _print_published(state: "RunState", out: Path) -> None:
         f"{state.rejected_count:,} households failed: {out / f'run_id={state.run_id}'}",
         soft_wrap=True,
     )
+
+
+def _print_backtest(report: dict[str, Any]) -> None:
+    """A few lines of the report."""
+
+    def shown(name: str, form: str) -> str:
+        figure = report["figures"][name]
+        if figure["value"] is None:
+            return "unknown"
+        value, low, high = (format(figure[end], form) for end in ("value", "low", "high"))
+        return f"{value} ({low} to {high})"
+
+    table = Table(box=None, show_header=False)
+    table.add_row("households", f"{report['household_count']:,}")
+    table.add_row("subscriptions", f"{report['subscription_count']:,}")
+    for text, name in (
+        ("households with an offer", "offered_household_ratio"),
+        ("bought again in time", "bought_again_ratio"),
+        ("early deliveries", "early_delivery_ratio"),
+        ("needs that had run out", "stockout_ratio"),
+    ):
+        table.add_row(text, shown(name, ".1%"))
+    table.add_row("units delivered over used", shown("delivered_per_used_ratio", ".2f"))
+    for amounts in report["amounts"]:
+        currency = f" {amounts['currency_code']}" if amounts["currency_code"] else ""
+        for text, name in (
+            ("savings promised", "promised_savings"),
+            ("saved on used units", "kept_savings"),
+            ("discounts cost", "discount_cost"),
+        ):
+            table.add_row(text, f"{amounts['figures'][name]['value']:,.2f}{currency}")
+    console.print(table)
 
 
 def _check_installed() -> None:

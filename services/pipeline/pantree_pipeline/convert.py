@@ -47,7 +47,7 @@ from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import Archetypes, StoredHistory
 from pantree_pipeline.core.replay import DAYS_PER_WEEK, Totals
 from pantree_pipeline.core.warnings import RecentWarning
-from pantree_pipeline.core.what_if import PlanMade, WhatIf, WhatIfJob, until, window_of
+from pantree_pipeline.core.what_if import PlanMade, WhatIf, WhatIfJob, Window, until, window_of
 from pantree_runtime.errors import FieldViolation, InvalidInput, NotFound
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import shown
@@ -187,8 +187,14 @@ def erase_response(erased: Erased) -> messages.EraseCustomerResponse:
     return response
 
 
-def what_if_job(message: messages.WhatIfInput, tenant_id: str = "") -> WhatIfJob:
+def what_if_job(message: messages.WhatIfInput, tenant_id: str = "", window: Window | None = None) -> WhatIfJob:
     """Converts a request to its job.
+
+    Args:
+        message: the request's input.
+        tenant_id: the retailer.
+        window: the weeks to replay when it is known that purchases until their end are complete; None for those that the
+            message names, of which none may end after the latest purchase.
 
     Raises:
         InvalidInput: when the history has too little before or after the as-of date.
@@ -197,7 +203,7 @@ def what_if_job(message: messages.WhatIfInput, tenant_id: str = "") -> WhatIfJob
     history = _with_categories(history)
     given = date.fromisoformat(message.as_of) if message.as_of else None
     week_count = message.week_count if message.HasField("week_count") else None
-    window = window_of(history, given, week_count)
+    window = window or window_of(history, given, week_count)
     plan = Job(
         customer_id=message.customer_id,
         customer_name="",
