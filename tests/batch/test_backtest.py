@@ -65,6 +65,21 @@ def report(backtest: tuple[Path, RunState]) -> dict[str, Any]:
     return read
 
 
+def shape(value: Any) -> Any:
+    """Names and kinds of what is in a JSON value."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items() if name != "rejected"}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    # Whole numbers are numbers, and figures may be null.
+    return "text" if isinstance(value, str) else "number"
+
+
+def test_report_that_the_console_is_tested_with_is_one(backtest: tuple[Path, RunState]) -> None:
+    file = Path(__file__).parents[2] / "clients/console/test/report.json"
+    assert shape(json.loads(file.read_bytes())) == shape(report(backtest))
+
+
 def test_households_that_stop_are_replayed_and_those_that_start_later_are_not(backtest: tuple[Path, RunState]) -> None:
     out, state = backtest
     replayed = {row["household"]: row for row in rows(out, state.run_id, "households")}

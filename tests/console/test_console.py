@@ -125,5 +125,6 @@ async def test_in_chromium(mesh: RunningMesh, keyed: str, tmp_path: Path) -> Non
         PANTREE_PICTURES=pictures,
         PANTREE_TEST_RESULTS=str(tmp_path / "results"),
     )
-    wanted = {f"{view}-{look}.png" for view in ("try", "household", "what-if") for look in ("light", "dark", "phone")}
+    views = ("try", "household", "what-if", "program")
+    wanted = {f"{view}-{look}.png" for view in views for look in ("light", "dark", "phone")}
     assert wanted <= set(files_of(Path(pictures)))

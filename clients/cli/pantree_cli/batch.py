@@ -127,7 +127,7 @@ def backtest(
     max_rejected: MaxRejected = 0.05,
     metrics: Metrics = None,
 ) -> None:
-    """Replay the plans of a past day on what every household really bought.
+    """Replay the plans of a past day on what was really bought.
 
     The run is published in OUT/run_id=ID, with report.html to send on and report.json for programs.
     A run that was stopped continues where it stopped.

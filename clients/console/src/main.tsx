@@ -7,6 +7,7 @@ import { followHash, route } from "./router.js";
 import { texts } from "./texts/index.js";
 import { Household } from "./views/Household.js";
 import { Key } from "./views/Key.js";
+import { Program } from "./views/Program.js";
 import { System } from "./views/System.js";
 import { Try } from "./views/Try.js";
 import { WhatIf } from "./views/WhatIf.js";
@@ -23,6 +24,7 @@ const VIEWS: Readonly<Record<string, { view: () => preact.JSX.Element; name: str
   "/try": { view: Try, name: texts.nav.try },
   "/household": { view: Household, name: texts.nav.household },
   "/what-if": { view: WhatIf, name: texts.nav.whatIf },
+  "/program": { view: Program, name: texts.nav.program },
   "/system": { view: System, name: texts.nav.system },
   "/key": { view: Key, name: texts.nav.key, isHidden: true },
 };

@@ -1,6 +1,6 @@
 /** How a household gets onto the page: a file with its columns and remarks, an example, or a stored customer. */
 import { NotFoundError, PantreeError } from "pantree-client";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { FileOptions, FileReport } from "../api.js";
 import { csvOf, download } from "../csv/write.js";
 import { dayOfText, longDay } from "../format.js";
@@ -9,6 +9,7 @@ import { file, fileError, forget, options, read, report, step, take, takeExample
 import type { Wishes } from "../state/plan.js";
 import { config, loadSession } from "../state/session.js";
 import { texts } from "../texts/index.js";
+import { Drop } from "./drop.js";
 import { Problem } from "./problem.js";
 
 const words = texts.household;
@@ -51,42 +52,13 @@ function Stored() {
 }
 
 function DropZone() {
-  const [isOver, setOver] = useState(false);
-  const input = useRef<HTMLInputElement>(null);
-  // A file that misses the zone must not replace the page.
-  useEffect(() => {
-    const keep = (event: Event): void => event.preventDefault();
-    const names = ["dragover", "drop"] as const;
-    for (const name of names) addEventListener(name, keep);
-    return () => {
-      for (const name of names) removeEventListener(name, keep);
-    };
-  }, []);
   return (
-    <div
-      class={`drop${isOver ? " over" : ""}`}
-      onDragOver={(event) => { event.preventDefault(); setOver(true); }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        const dropped = event.dataTransfer?.files[0];
-        if (dropped) take(dropped);
-      }}
-    >
-      <p>
-        {words.drop}{" "}
-        <label class="choose">
-          <input ref={input} type="file" class="unseen" accept=".csv,.tsv,.txt,.xlsx,.parquet,.json,.jsonl,.ndjson"
-            onChange={(event) => { const chosen = event.currentTarget.files?.[0]; if (chosen) take(chosen); }} />
-          <span>{words.choose}</span>
-        </label>
-      </p>
+    <Drop text={words.drop} choose={words.choose} accept=".csv,.tsv,.txt,.xlsx,.parquet,.json,.jsonl,.ndjson" onFile={take}>
       <p class="soft">{words.formats}</p>
       <button type="button" class="plain" onClick={() => void takeExample()} disabled={step.value === "reading"}>
         {words.example}
       </button>
-    </div>
+    </Drop>
   );
 }
 

@@ -333,6 +333,61 @@ export const en = {
     other: "Other",
   } as Record<string, string>,
 
+  program: {
+    title: "What would a program of subscriptions have done?",
+    intro:
+      "A backtest makes the plan of a past day for every household, and replays it on what the household really bought afterwards. " +
+      "Its report is shown here; the file stays in your browser.",
+    drop: "Drop report.json here, or",
+    choose: "choose a file",
+    how: "The command pantree batch backtest writes it.",
+    again: "Use another report",
+    faults: {
+      unreadable: "This file is not JSON. Choose the report.json of a backtest.",
+      other: "This file is not the report of a backtest. Choose the report.json of a run whose name begins with backtest.",
+      newer: "This report was written by a newer version of Pantree. Update Pantree to see it.",
+    },
+    shown: (households: number) => `Report of ${count(households, "household", "households")}.`,
+    of: (day: string, weeks: number, households: number) =>
+      `Plans of ${day}, replayed for ${count(weeks, "week", "weeks")} in ${count(households, "household", "households")}.`,
+    category: "Category",
+    all: "all",
+    withOffer: "Households with an offer",
+    subscriptions: "Subscriptions",
+    deliveries: "Deliveries",
+    early: "Early deliveries",
+    ranOut: "Needs that had run out",
+    perUsed: "Units delivered over used",
+    boughtAgain: "Bought again in time",
+    money: (currency: string) => (currency ? `Money in ${currency}` : "Money"),
+    moneyOf: (households: number, weeks: number) =>
+      `Sums over ${count(households, "household", "households")} with prices, in ${count(weeks, "week", "weeks")}.`,
+    amounts: {
+      delivery_cost: "The deliveries would have cost",
+      discount_cost: "Discounts would have cost",
+      promised_savings: "Savings promised to shoppers",
+      kept_savings: "Saved on the units they used",
+      stock_cost: "Units on hand at the end",
+    },
+    predictions: "Bought again, as often as expected?",
+    predictionsSentence: (n: number) =>
+      `${count(n, "offer", "offers")}, by how likely a purchase within 1.5 times the interval was. On the dashed line, predictions are right on average.`,
+    predictionPoint: (expected: string, bought: string, n: number) =>
+      `Expected ${expected}, bought again ${bought}, ${count(n, "offer", "offers")}`,
+    expected: "Expected",
+    interval: "95 % interval",
+    offers: "Offers",
+    range: (low: string, high: string) => `${low} to ${high}`,
+    byCategory: "By category",
+    items: "Items of most subscriptions",
+    item: "Item",
+    noItems: "None of the items of most subscriptions is of this category.",
+    unknown: "–",
+    assumptions:
+      "A delivered unit takes the place of the next purchase, and nobody skips, moves or cancels a delivery. Shoppers who can " +
+      "would have fewer early deliveries.",
+  },
+
   system: {
     title: "Is everything all right?",
     healthy: "Everything works.",
