@@ -132,6 +132,16 @@ def test_every_item_is_found_by_its_own_name(catalog: Catalog) -> None:
         ("ICE CREAM TOPPINGS", "pantry"),
         ("TEA MIX W/O SUGAR", "beverages"),
         ("coffee beans", "beverages"),
+        ("Refrigerator Water Filter", "household"),
+        ("Vacuum Cleaner Bags", "household"),
+        ("Steak Knives", "household"),
+        ("Water Softener Salt", "household"),
+        ("slow cooker pot roast", "protein"),
+        ("bread machine yeast", "pantry"),
+        ("Contact Lens Solution", "personal_care"),
+        ("hydrocortisone cream", "personal_care"),
+        ("baby corn", "produce"),
+        ("cream of tartar", "pantry"),
     ],
 )
 def test_category_of_free_name(catalog: Catalog, name: str, category: str) -> None:

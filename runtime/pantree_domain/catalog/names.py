@@ -23,8 +23,9 @@ _MAX_REST_LETTERS = 2
 # Exceptions to the rules of `singular`.
 _SINGULARS = {
     "ananas": "ananas", "brownies": "brownie", "cookies": "cookie", "greens": "greens", "halves": "half",
-    "leaves": "leaf", "loaves": "loaf", "molasses": "molasses", "pies": "pie", "potpies": "potpie",
-    "quiches": "quiche", "smoothies": "smoothie", "veggies": "veggie",
+    "knives": "knife", "leaves": "leaf", "lens": "lens", "lenses": "lens", "loaves": "loaf", "molasses": "molasses",
+    "pies": "pie", "potpies": "potpie", "quiches": "quiche", "smoothies": "smoothie", "thermos": "thermos",
+    "veggies": "veggie",
 }  # fmt: skip
 
 
