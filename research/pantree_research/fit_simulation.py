@@ -256,7 +256,10 @@ def basket_deviations(sizes: NDArray[np.float64], real: NDArray[np.float64]) -> 
     compared, tolerance = _BASKETS.compared, _BASKETS.tolerance
     below = np.array([np.mean(sizes < value * (1 - tolerance)) for value in real[compared]])
     up_to = np.array([np.mean(sizes <= value * (1 + tolerance)) for value in real[compared]])
-    return np.abs(np.array(QUANTILES)[compared] - (below + up_to) / 2) / ((up_to - below) / 2)
+    deviations: NDArray[np.float64] = np.abs(np.array(QUANTILES)[compared] - (below + up_to) / 2) / (
+        (up_to - below) / 2
+    )
+    return deviations
 
 
 def search(
