@@ -1,12 +1,16 @@
 """Stored purchases through the gateway and the pipeline, by the REST API and the Python client."""
 
 import contextlib
+import csv
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import websockets
 
 from pantree_client import (
     AlreadyExists,
@@ -36,14 +40,16 @@ WEEKLY = [LAST - timedelta(days=7 * number) for number in range(20)]
 
 
 @contextlib.asynccontextmanager
-async def mesh(with_history: bool = True, tenants: str = "") -> AsyncIterator[str]:
+async def mesh(
+    with_history: bool = True, store_url: str = "sqlite://:memory:", tenants: str = ""
+) -> AsyncIterator[str]:
     """URL of a gateway in front of real parts; enrichment and simulation are not running."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def address(spec: Any) -> str:
             return (await stack.enter_async_context(running(spec))).address
 
-        history = await address(await build_history(HistorySettings(store_url="sqlite://:memory:", tenants=tenants)))
+        history = await address(await build_history(HistorySettings(store_url=store_url, tenants=tenants)))
         settings = PipelineSettings(port=0).model_copy(
             update={
                 "history_address": history if with_history else "",
@@ -211,3 +217,65 @@ async def test_stored_history_excludes_other_sources() -> None:
         assert [error["field"] for error in answer.json()["errors"]] == ["items"]
         answer = await rest.post("/api/v1/process", json={"customer_id": "a", "as_known_on": "2026-01-01"})
         assert "as_known_on" in [error["field"] for error in answer.json()["errors"]]
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "purchases.csv"
+
+
+def receipts() -> list[dict[str, object]]:
+    """The lines of the example file, as they are stored."""
+    with EXAMPLE.open(encoding="utf-8") as rows:
+        return [
+            {
+                "order_id": row["order"],
+                "line_id": row["sku"],
+                "item_id": row["sku"],
+                "name": row["item"],
+                "date": row["date"],
+                "quantity": int(row["quantity"]),
+                "price": float(row["price"]),
+                "saving": float(row["discount amount"]),
+            }
+            for row in csv.DictReader(rows)
+        ]
+
+
+async def test_replay_of_stored_purchases_equals_that_of_a_request(tmp_path: Path) -> None:
+    store_url = f"sqlite://{tmp_path}/history.db"
+    async with mesh(store_url=store_url) as url, httpx.AsyncClient(base_url=url, timeout=60) as rest:
+        posted = await rest.post("/api/v1/customers/one/purchases", json={"purchases": receipts()})
+        version = posted.json()["history_version"]
+    # Another start of all parts: the purchases are read from the file.
+    async with mesh(store_url=store_url) as url, httpx.AsyncClient(base_url=url, timeout=60) as rest:
+        body = {"customer_id": "one", "week_count": 8, "constraints": {"delivery_weekdays": [6]}}
+        own = [{key: row[key] for key in row.keys() - {"order_id", "line_id"}} for row in receipts()]
+        sent = (await rest.post("/api/v1/what-if", json={**body, "history": own})).json()
+        stored = await rest.post("/api/v1/what-if", json={**body, "stored_history": True})
+        assert stored.status_code == 200, stored.text
+        answer = stored.json()
+        assert answer["started"]["history_version"] == version
+        assert without(answer["started"], "history_version") == without(sent["started"], "history_version")
+        assert answer["weeks"] == sent["weeks"]
+        assert without(answer["summary"], "replay_id") == without(sent["summary"], "replay_id")
+        assert answer["summary"]["totals"]["box_count"] > 0
+        assert {date.fromisoformat(box["date"]).isoweekday() for box in answer["started"]["plan"]["deliveries"]} == {6}
+
+        async with websockets.connect(f"{url.replace('http', 'ws', 1)}/ws/what-if/one") as socket:
+            await socket.send(json.dumps({"stored_history": True, "week_count": 8, "constraints": body["constraints"]}))
+            frames = [json.loads(frame) async for frame in socket]
+        assert [frame["data"] for frame in frames] == [answer["started"], *answer["weeks"], answer["summary"]]
+
+        # A purchase that is stored later is part of the next replay.
+        last = max(str(row["date"]) for row in own)
+        new = {"order_id": "new", "line_id": "1", "name": "Bananas", "item_id": "4011", "date": last, "price": 0.69}
+        await rest.post("/api/v1/customers/one/purchases", json={"purchases": [new]})
+        later = (await rest.post("/api/v1/what-if", json={**body, "stored_history": True})).json()
+        assert later["started"]["history_version"] != version
+        assert later["summary"]["total_spend"] == pytest.approx(answer["summary"]["total_spend"] + 0.69)
+
+        unknown = await rest.post("/api/v1/what-if", json={"customer_id": "nobody", "stored_history": True})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "NOT_FOUND")
+        too_long = await rest.post(
+            "/api/v1/what-if", json={**body, "week_count": 12, "as_of": last, "stored_history": True}
+        )
+        assert [error["field"] for error in too_long.json()["errors"]] == ["as_of"]
