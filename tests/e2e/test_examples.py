@@ -119,6 +119,15 @@ def test_example_of_the_python_client(mesh: RunningMesh) -> None:
     assert "Birthday candles" not in output
 
 
+def test_example_of_a_replay(mesh: RunningMesh) -> None:
+    *weeks, last = run_example(mesh, sys.executable, "examples/what_if.py").splitlines()
+    assert len(weeks) == 8
+    saved = float(re.findall(r"-?[\d.]+$", weeks[-1])[0])
+    promised, without_stock = map(float, re.findall(r"-?\d+\.\d+", last))
+    assert promised > 0
+    assert without_stock >= saved
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_example_with_curl(mesh: RunningMesh) -> None:
     assert '"recommendation_id"' in run_example(mesh, "bash", "examples/rest.sh")

@@ -1,8 +1,12 @@
 """Stored purchases through the gateway and the pipeline, by the REST API and the Python client."""
 
+import asyncio
 import contextlib
 import csv
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -219,12 +223,12 @@ async def test_stored_history_excludes_other_sources() -> None:
         assert "as_known_on" in [error["field"] for error in answer.json()["errors"]]
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "purchases.csv"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def receipts() -> list[dict[str, object]]:
     """The lines of the example file, as they are stored."""
-    with EXAMPLE.open(encoding="utf-8") as rows:
+    with (EXAMPLES / "purchases.csv").open(encoding="utf-8") as rows:
         return [
             {
                 "order_id": row["order"],
@@ -279,3 +283,17 @@ async def test_replay_of_stored_purchases_equals_that_of_a_request(tmp_path: Pat
             "/api/v1/what-if", json={**body, "week_count": 12, "as_of": last, "stored_history": True}
         )
         assert [error["field"] for error in too_long.json()["errors"]] == ["as_of"]
+
+
+@pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="needs bash and curl")
+async def test_example_replays_the_file_and_the_stored_purchases_alike() -> None:
+    async with mesh() as url:
+        result = await asyncio.to_thread(
+            subprocess.run, ["bash", EXAMPLES / "what-if.sh"], env={**os.environ, "PANTREE_URL": url},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    of_file, stored, of_stored = (json.loads(line) for line in result.stdout.splitlines())
+    assert stored["added_count"] == len(receipts())
+    assert without(of_stored, "replay_id") == without(of_file, "replay_id")
+    assert of_file["totals"]["delivered_units"] > 0
