@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-import subprocess
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -288,12 +288,13 @@ async def test_replay_of_stored_purchases_equals_that_of_a_request(tmp_path: Pat
 @pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="needs bash and curl")
 async def test_example_replays_the_file_and_the_stored_purchases_alike() -> None:
     async with mesh() as url:
-        result = await asyncio.to_thread(
-            subprocess.run, ["bash", EXAMPLES / "what-if.sh"], env={**os.environ, "PANTREE_URL": url},
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    of_file, stored, of_stored = (json.loads(line) for line in result.stdout.splitlines())
+        command = ("bash", str(EXAMPLES / "what-if.sh"))
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, "PANTREE_URL": url}, stdout=PIPE, stderr=PIPE
+        )
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    of_file, stored, of_stored = (json.loads(line) for line in output.decode().splitlines())
     assert stored["added_count"] == len(receipts())
     assert without(of_stored, "replay_id") == without(of_file, "replay_id")
     assert of_file["totals"]["delivered_units"] > 0
