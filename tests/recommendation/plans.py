@@ -42,8 +42,27 @@ def candidates_of(item: PlanItem) -> list[tuple[PlanOption, int]]:
     for option in item.options:
         window = max(3, int(option.interval_days * (1 / 16 if item.regular else 1 / 3)))
         first = item.best_first_day
-        found += [(option, day) for day in range(max(1, first - window), first + window + 1)]
+        # In the first week, what is due earlier comes as soon as it can.
+        last = max(first + window, 7 if first <= 7 else 0)
+        found += [(option, day) for day in range(max(1, first - window), last + 1)]
     return found
+
+
+def value_of(item: PlanItem, option: PlanOption) -> float:
+    """Value of a delivery; without a price, days and boxes still matter."""
+    return item.unit_price * option.quantity or 1.0
+
+
+def shop_price(item: PlanItem) -> float:
+    """What a unit costs in the shop."""
+    return item.paid.mean if item.paid is not None and item.discounted else item.unit_price
+
+
+def shop_cost(item: PlanItem) -> float:
+    """The objective of a year without the item: what it costs in the shop, and the trouble."""
+    best = item.options[0]
+    used = best.quantity * 365 / best.interval_days / (best.supply_ratio or 1.0)
+    return 2.0 * used * (shop_price(item) or 1.0)
 
 
 def cost_of(items: Sequence[PlanItem], choice: Iterable[tuple[PlanOption, int]], policy: PlanPolicy) -> float:
@@ -66,19 +85,18 @@ def cost_of(items: Sequence[PlanItem], choice: Iterable[tuple[PlanOption, int]],
 def fixed_cost(item: PlanItem, option: PlanOption, first_day: int) -> float:
     """The terms of the objective that do not depend on the other items."""
     best = item.options[0]
-    value = item.unit_price * option.quantity * 365 / option.interval_days
+    value = value_of(item, option) * 365 / option.interval_days
     shift = first_day - item.best_first_day
     factor = 2.0 if item.regular else 1.0
     total = factor * value * (0.05 * -shift if shift < 0 else 0.15 * shift) / option.interval_days
-    best_value = item.unit_price * best.quantity * 365 / best.interval_days
+    best_value = value_of(item, best) * 365 / best.interval_days
     total += best_value * (
         0.3 * max(0.0, option.stockout_probability - best.stockout_probability)
         + 0.1 * max(0.0, option.overstock_ratio - best.overstock_ratio)
         + (0.1 if item.regular else 0.02) * abs(math.log2(option.interval_days / best.interval_days))
     )
-    used = best.quantity * 365 / best.interval_days / best.supply_ratio
-    assert item.paid is not None
-    return total + 2.0 * max(0.0, 1 - option.supply_ratio) * used * item.paid.mean
+    used = best.quantity * 365 / best.interval_days / (best.supply_ratio or 1.0)
+    return total + 2.0 * max(0.0, 1 - option.supply_ratio) * used * shop_price(item)
 
 
 def best_cost(items: Sequence[PlanItem], policy: PlanPolicy) -> float:

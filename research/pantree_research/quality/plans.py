@@ -37,6 +37,7 @@ from pantree_research.quality.recommendations import history_before
 
 FOLLOW_UP_DAYS = 84
 NO_LIMIT = 10.0
+MAX_ITEMS = 20
 LIMITS = (NO_LIMIT, 0.2, 0.1, 0.05, 0.02, 0.0)
 # What was paid for a unit of each item after the cut-off, and its shelf price then.
 Later = dict[str, tuple[float, float]]
@@ -140,6 +141,48 @@ def _tally_fixed(
         tally.boxes.append(len(on) * 28 / 365)
 
 
+class HouseholdPlans:
+    """What the plans of the validation households are made of, as of a day."""
+
+    def __init__(self, level: Level, cutoff: date) -> None:
+        self._cutoff = day_number(cutoff)
+        self._histories = load_receipt_lines().of(Split.VALIDATION).histories(level)
+        self._types = dict(zip(self._histories.item_names, self._histories.item_types, strict=True))
+        self._models = model_files.models_of(model_files.load(), thread_count=1)
+
+    @property
+    def count(self) -> int:
+        """Number of households."""
+        return self._histories.household_count
+
+    def has_history(self, household: int) -> bool:
+        """Whether it bought anything until the day."""
+        return len(history_before(self._histories, household, self._cutoff)) > 0
+
+    def items(self, household: int) -> list[PlanItem]:
+        """The items that a plan chooses from, at any price."""
+        history = history_before(self._histories, household, self._cutoff)
+        types = tuple(self._types[name] for name in history.item_names)
+        (analysis,) = analyze_histories([AnalysisRequest(history, self._cutoff, types)], self._models, Options())
+        request = labels.recommendation_request(analysis, self._cutoff, MAX_ITEMS)
+        candidates = tuple(_household_items(history, request.candidates))
+        request = replace(request, candidates=candidates, include_analysis=True)
+        filtered = filter_candidates(request, Policy(max_more_expensive_ratio=NO_LIMIT), _MODELS)
+        (scored,) = asyncio.run(score([filtered]))
+        return list(select(scored).analysis or ())
+
+    def later(self, household: int) -> Later:
+        """What it paid afterwards."""
+        after = history_before(self._histories, household, self._cutoff + FOLLOW_UP_DAYS, self._cutoff + 1)
+        later = {}
+        for number, name in enumerate(after.item_names):
+            lines = after.item_indices == number
+            units = float(after.quantities[lines].sum())
+            shelf = float((after.prices[lines] * after.quantities[lines]).sum())
+            later[name] = ((shelf - float(after.savings[lines].sum())) / units, shelf / units)
+        return later
+
+
 def main() -> None:
     """Prints the frontier and the baselines."""
     parser = argparse.ArgumentParser(prog="python -m pantree_research.quality.plans", description=__doc__)
@@ -147,31 +190,13 @@ def main() -> None:
     parser.add_argument("--level", type=Level, default=Level.SKU)
     parser.add_argument("--cutoff", type=date.fromisoformat, default=date(2017, 8, 31))
     options = parser.parse_args()
-    cutoff = day_number(options.cutoff)
-    histories = load_receipt_lines().of(Split.VALIDATION).histories(options.level)
-    models = model_files.models_of(model_files.load(), thread_count=1)
+    households = HouseholdPlans(options.level, options.cutoff)
     tallies: dict[tuple[str, str], Tally] = {}
-    count = min(options.households, histories.household_count)
+    count = min(options.households, households.count)
     for household in range(count):
-        history = history_before(histories, household, cutoff)
-        if not len(history):
+        if not households.has_history(household):
             continue
-        after = history_before(histories, household, cutoff + FOLLOW_UP_DAYS, cutoff + 1)
-        later = {}
-        for number, name in enumerate(after.item_names):
-            lines = after.item_indices == number
-            units = float(after.quantities[lines].sum())
-            shelf = float((after.prices[lines] * after.quantities[lines]).sum())
-            later[name] = ((shelf - float(after.savings[lines].sum())) / units, shelf / units)
-        types = dict(zip(histories.item_names, histories.item_types, strict=True))
-        request_of_household = AnalysisRequest(history, cutoff, tuple(types[name] for name in history.item_names))
-        (analysis,) = analyze_histories([request_of_household], models, Options())
-        request = labels.recommendation_request(analysis, cutoff, 20)
-        request = replace(
-            request, candidates=tuple(_household_items(history, request.candidates)), include_analysis=True
-        )
-        (scored,) = asyncio.run(score([filter_candidates(request, Policy(max_more_expensive_ratio=NO_LIMIT), _MODELS)]))
-        items = list(select(scored).analysis or ())
+        items, later = households.items(household), households.later(household)
         for name, promotional in (("shelf", False), ("promotional", True)):
             base = PlanPolicy(promotional_prices=promotional)
             for limit in LIMITS:
