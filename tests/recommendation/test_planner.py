@@ -216,6 +216,7 @@ def test_plan_meets_its_constraints(count: int, seed: int, data: st.DataObject) 
     assert plan.annual_savings_vs_paid == pytest.approx(
         sum(one.annual_savings or 0.0 for one in subscriptions), abs=1e-6
     )
+    assert plan.max_month_cost == pytest.approx(max(month_costs(result), default=0.0), abs=1e-6)
     if limits.min_annual_savings is not None and planned:
         assert plan.annual_savings_vs_paid is not None
         assert plan.annual_savings_vs_paid >= limits.min_annual_savings

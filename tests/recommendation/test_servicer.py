@@ -199,6 +199,28 @@ async def test_plan_of_the_analysis_is_the_plan_of_the_answer() -> None:
     assert (left_out.name, left_out.reason.code) == ("Item 0", "EXCLUDED_BY_HOUSEHOLD")
 
 
+async def test_limits_of_the_household_are_in_the_answer() -> None:
+    answer = await recommend(request(with_forecast(), include_analysis=True))
+    (item,) = answer.recommendations
+    assert not item.subscription.HasField("max_unit_price")
+    assert not answer.plan.HasField("budget_per_month")
+    limit_between = item.subscription.unit_price * 0.9  # between the prices at 5 % and at 15 %
+    for limit in (item.subscription.unit_price, limit_between):
+        limits = messages.PlanConstraints(
+            price_limits=[messages.PriceLimit(name=item.name, max_unit_price=limit)], budget_per_month=50.0
+        )
+        again = await plan(messages.PlanDeliveriesRequest(analysis=answer.analysis, constraints=limits))
+        assert again.plan.budget_per_month == 50.0
+        if limit == limit_between:
+            (left_out,) = again.left_out
+            assert left_out.reason.code == "ABOVE_PRICE_LIMIT"
+            # The price that is shown is above the limit that is shown.
+            assert left_out.reason.values["subscription_unit_price"] > left_out.reason.values["max_unit_price"] == limit
+        else:
+            assert [one.subscription.max_unit_price for one in again.subscriptions] == [limit]
+            assert again.plan.max_month_cost == pytest.approx(2 * item.subscription.next_charge)
+
+
 # What ITEM_FREQUENCY_VIEW_BASIC leaves out.
 FIELDS_OF_FULL_VIEW: dict[str, Any] = {
     "median_interval_days": 7.0,

@@ -112,6 +112,10 @@ class Plan:
     """A year's deliveries at the prices paid; None unless known for every item."""
     boxes_per_month: float
     """Mean number of boxes in 28 days."""
+    budget_per_month: float | None
+    """The budget of the request, which the plan keeps; None without one."""
+    max_month_cost: float
+    """Price of the boxes of the most expensive 28 days in a row."""
     best_discount_ratio: float
     """Share of a year's item deliveries with the largest discount, 0 to 1."""
 
@@ -166,6 +170,8 @@ class Recommendation:
     """Price of the first delivery."""
     plain_name: str
     """What a name in the capitals of receipts means, in words for shoppers; empty for other names and when unknown."""
+    max_unit_price: float | None
+    """The price limit of the request for the item; None without one."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
 
 
@@ -289,6 +295,8 @@ class PlannedSubscription:
     price_date: date | None
     next_charge: float
     """Price of the first delivery."""
+    max_unit_price: float | None
+    """The price limit of the request for the item; None without one."""
     item_id: str
     variant: str
     message: recommendation_service_pb2.PlannedSubscription = field(repr=False, compare=False)
@@ -478,6 +486,7 @@ def to_plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
         message,
         annual_savings_vs_paid=message.annual_savings_vs_paid if has("annual_savings_vs_paid") else None,
         annual_paid=message.annual_paid if has("annual_paid") else None,
+        budget_per_month=message.budget_per_month if has("budget_per_month") else None,
         end_date=date.fromisoformat(message.end_date) if message.end_date else None,
         deliveries=tuple(
             value_of(
@@ -524,6 +533,7 @@ def to_delivery_plan(message: messages.PlanResult) -> DeliveryPlan:
 def _terms(subscription: recommendation_service_pb2.Subscription) -> dict[str, Any]:
     has_savings = subscription.HasField("annual_savings_in_plan")
     return {
+        "max_unit_price": subscription.max_unit_price if subscription.HasField("max_unit_price") else None,
         "annual_savings_in_plan": subscription.annual_savings_in_plan if has_savings else None,
         "price_date": date.fromisoformat(subscription.price_date) if subscription.price_date else None,
     }

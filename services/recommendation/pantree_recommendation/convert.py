@@ -304,6 +304,8 @@ def _plan_message(plan: Plan, as_of: date) -> messages.SubscriptionPlan:
         annual_paid=plan.annual_paid,
         boxes_per_month=plan.boxes_per_month,
         objective=plan.objective if math.isfinite(plan.objective) else 0.0,
+        budget_per_month=plan.budget,
+        max_month_cost=plan.max_month_cost,
     )
 
 
@@ -455,6 +457,7 @@ def _subscription_message(
         overstock_ratio=planned.option.overstock_ratio,
         stockout_probability=planned.option.stockout_probability,
         expected_units_on_hand=round(planned.option.units_on_hand, 2),
+        max_unit_price=subscription.max_unit_price,
     )
 
 

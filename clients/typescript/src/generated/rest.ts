@@ -1658,6 +1658,8 @@ export interface Subscription {
    * unknown.
    */
   expected_units_on_hand: number;
+  /** max_unit_price is the price limit that the request set for the item, which no delivery exceeds; absent without one. */
+  max_unit_price?: number;
 }
 
 /**
@@ -1769,6 +1771,10 @@ export interface SubscriptionPlan {
    * left out cost when bought. A constraint never lowers it, apart from the gap of the search.
    */
   objective: number;
+  /** budget_per_month is the budget that the request demanded and the plan keeps; absent without one. */
+  budget_per_month?: number;
+  /** max_month_cost is the price of the boxes of the most expensive 28 days in a row, in a year. */
+  max_month_cost: number;
 }
 
 /** PlannedDelivery is a box of the calendar. */

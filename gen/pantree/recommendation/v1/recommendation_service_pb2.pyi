@@ -450,6 +450,8 @@ class SubscriptionPlan(_message.Message):
     ANNUAL_PAID_FIELD_NUMBER: _builtins.int
     BOXES_PER_MONTH_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
+    BUDGET_PER_MONTH_FIELD_NUMBER: _builtins.int
+    MAX_MONTH_COST_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
     """item_count is the number of items."""
     annual_cost: _builtins.float
@@ -472,6 +474,10 @@ class SubscriptionPlan(_message.Message):
     """objective is the cost that planning minimizes, of a year: money, early and late deliveries, boxes, and what the items
     left out cost when bought. A constraint never lowers it, apart from the gap of the search.
     """
+    budget_per_month: _builtins.float
+    """budget_per_month is the budget that the request demanded and the plan keeps; absent without one."""
+    max_month_cost: _builtins.float
+    """max_month_cost is the price of the boxes of the most expensive 28 days in a row, in a year."""
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedDelivery]:
         """deliveries are the boxes of the 84 days after as_of, earliest first."""
@@ -489,19 +495,25 @@ class SubscriptionPlan(_message.Message):
         annual_paid: _builtins.float | None = ...,
         boxes_per_month: _builtins.float = ...,
         objective: _builtins.float = ...,
+        budget_per_month: _builtins.float | None = ...,
+        max_month_cost: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid", "_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_paid", b"annual_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid", "_annual_savings_vs_paid", b"_annual_savings_vs_paid", "_budget_per_month", b"_budget_per_month", "annual_paid", b"annual_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid", "budget_per_month", b"budget_per_month"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid", "_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_cost", b"annual_cost", "annual_paid", b"annual_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid", "best_discount_ratio", b"best_discount_ratio", "boxes_per_month", b"boxes_per_month", "deliveries", b"deliveries", "end_date", b"end_date", "estimated_annual_savings", b"estimated_annual_savings", "item_count", b"item_count", "objective", b"objective"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid", "_annual_savings_vs_paid", b"_annual_savings_vs_paid", "_budget_per_month", b"_budget_per_month", "annual_cost", b"annual_cost", "annual_paid", b"annual_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid", "best_discount_ratio", b"best_discount_ratio", "boxes_per_month", b"boxes_per_month", "budget_per_month", b"budget_per_month", "deliveries", b"deliveries", "end_date", b"end_date", "estimated_annual_savings", b"estimated_annual_savings", "item_count", b"item_count", "max_month_cost", b"max_month_cost", "objective", b"objective"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__annual_paid: _TypeAlias = _typing.Literal["annual_paid"]  # noqa: Y015
     _WhichOneofArgType__annual_paid: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid"]  # noqa: Y015
     _WhichOneofReturnType__annual_savings_vs_paid: _TypeAlias = _typing.Literal["annual_savings_vs_paid"]  # noqa: Y015
     _WhichOneofArgType__annual_savings_vs_paid: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid"]  # noqa: Y015
+    _WhichOneofReturnType__budget_per_month: _TypeAlias = _typing.Literal["budget_per_month"]  # noqa: Y015
+    _WhichOneofArgType__budget_per_month: _TypeAlias = _typing.Literal["_budget_per_month", b"_budget_per_month"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_paid) -> _WhichOneofReturnType__annual_paid | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_savings_vs_paid) -> _WhichOneofReturnType__annual_savings_vs_paid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_per_month) -> _WhichOneofReturnType__budget_per_month | None: ...
 
 Global___SubscriptionPlan: _TypeAlias = SubscriptionPlan  # noqa: Y015
 
@@ -1081,6 +1093,7 @@ class Subscription(_message.Message):
     OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
     STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
     EXPECTED_UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
+    MAX_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence, a step of the ladder. By default: weekly, biweekly, every_3_weeks, monthly,
     every_5_weeks, every_6_weeks, bimonthly, quarterly, every_16_weeks or every_24_weeks.
@@ -1145,6 +1158,8 @@ class Subscription(_message.Message):
     lasts: quantity × (delivered_per_used_ratio / 2 + days that a delivery arrives early / interval_days); 0 when
     unknown.
     """
+    max_unit_price: _builtins.float
+    """max_unit_price is the price limit that the request set for the item, which no delivery exceeds; absent without one."""
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
         """savings_vs_paid is the saving against the prices that this household paid, at discount_ratio_in_plan; absent when
@@ -1181,14 +1196,20 @@ class Subscription(_message.Message):
         overstock_ratio: _builtins.float = ...,
         stockout_probability: _builtins.float = ...,
         expected_units_on_hand: _builtins.float = ...,
+        max_unit_price: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_savings_in_plan", b"annual_savings_in_plan", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "_max_unit_price", b"_max_unit_price", "annual_savings_in_plan", b"annual_savings_in_plan", "max_unit_price", b"max_unit_price", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_cost", b"annual_cost", "annual_savings_in_plan", b"annual_savings_in_plan", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "discount_ratio_in_plan", b"discount_ratio_in_plan", "estimated_annual_savings", b"estimated_annual_savings", "expected_units_on_hand", b"expected_units_on_hand", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "next_charge", b"next_charge", "overstock_ratio", b"overstock_ratio", "price_date", b"price_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "stockout_probability", b"stockout_probability", "tiers", b"tiers", "unit_price", b"unit_price", "units_per_pack", b"units_per_pack", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "_max_unit_price", b"_max_unit_price", "annual_cost", b"annual_cost", "annual_savings_in_plan", b"annual_savings_in_plan", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "discount_ratio_in_plan", b"discount_ratio_in_plan", "estimated_annual_savings", b"estimated_annual_savings", "expected_units_on_hand", b"expected_units_on_hand", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "max_unit_price", b"max_unit_price", "next_charge", b"next_charge", "overstock_ratio", b"overstock_ratio", "price_date", b"price_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "stockout_probability", b"stockout_probability", "tiers", b"tiers", "unit_price", b"unit_price", "units_per_pack", b"units_per_pack", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__annual_savings_in_plan: _TypeAlias = _typing.Literal["annual_savings_in_plan"]  # noqa: Y015
     _WhichOneofArgType__annual_savings_in_plan: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan"]  # noqa: Y015
+    _WhichOneofReturnType__max_unit_price: _TypeAlias = _typing.Literal["max_unit_price"]  # noqa: Y015
+    _WhichOneofArgType__max_unit_price: _TypeAlias = _typing.Literal["_max_unit_price", b"_max_unit_price"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_savings_in_plan) -> _WhichOneofReturnType__annual_savings_in_plan | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_unit_price) -> _WhichOneofReturnType__max_unit_price | None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 

@@ -6,6 +6,7 @@ from datetime import date
 
 from pantree_recommendation.core.candidate import Candidate, DeliveryOption
 from pantree_recommendation.core.delivery import MAX_LONGER_FACTOR, MIN_LONGER_PROBABILITY, MIN_REGULARITY, keeps
+from pantree_recommendation.core.discount import DiscountTier
 from pantree_recommendation.core.offer import Offer, Price, offer_of, price_of
 from pantree_recommendation.core.plan import (
     NO_CONSTRAINTS,
@@ -71,7 +72,7 @@ def bundle_of(
 ) -> Bundle:
     """The plan of some items, in money."""
     planned = plan_deliveries(items, policy, constraints, as_of_weekday=as_of.isoweekday(), digits=digits)
-    subscriptions = tuple(subscription_of(entry, policy, digits) for entry in planned.items)
+    subscriptions = tuple(subscription_of(entry, policy, digits, constraints) for entry in planned.items)
     by_name = {item.name: item for item in items}
     left_out = {
         name: _left_out_reason(by_name[name], code, policy, constraints, digits)
@@ -79,7 +80,7 @@ def bundle_of(
     }
     if planned.bindings and not planned.items:
         left_out = {item.name: left_out.get(item.name, Reason(ReasonCode.NO_COMMON_PLAN, {})) for item in items}
-    plan = plan_of(subscriptions, planned, policy, digits)
+    plan = plan_of(subscriptions, planned, policy, digits, constraints.budget)
     return Bundle(plan, subscriptions, left_out, planned.bindings, policy, digits)
 
 
@@ -87,21 +88,22 @@ def _left_out_reason(
     item: PlanItem, code: LeftOutCode, policy: PlanPolicy, constraints: PlanConstraints, digits: int
 ) -> Reason:
     values: dict[str, float] = {}
-    best = policy.tiers.tiers[-1].discount_ratio if item.discounted else 0.0
-    price = policy.charged_unit_price(item) * (1 - best)
     if code is LeftOutCode.MORE_EXPENSIVE and item.paid is not None:
-        # At the largest discount if that does not help, otherwise at the smallest.
-        if price <= item.paid.mean * (1 + policy.max_more_expensive_ratio):
-            price = policy.charged_unit_price(item) * (1 - policy.tiers.tiers[0].discount_ratio)
+        price = _price_above(item, item.paid.mean * (1 + policy.max_more_expensive_ratio), policy)
         values = {"subscription_unit_price": round(price, 4), "paid_unit_price": round(item.paid.mean, 4)}
     elif code is LeftOutCode.ABOVE_PRICE_LIMIT:
-        values = {
-            "subscription_unit_price": round(price, 4),
-            "max_unit_price": constraints.max_unit_prices[item.name],
-        }
+        limit = constraints.max_unit_prices[item.name]
+        values = {"subscription_unit_price": round(_price_above(item, limit, policy), 4), "max_unit_price": limit}
     elif code is LeftOutCode.OVER_BUDGET and constraints.budget is not None:
         values = {"budget_per_month": constraints.budget}
     return Reason(ReasonCode(code.value), values, digits=digits)
+
+
+def _price_above(item: PlanItem, limit: float, policy: PlanPolicy) -> float:
+    """The price of a unit at the largest discount if that is above the limit, otherwise at the smallest."""
+    tiers = policy.tiers.tiers if item.discounted else (DiscountTier(1, 0.0),)
+    lowest, highest = (policy.charged_unit_price(item) * (1 - tiers[end].discount_ratio) for end in (-1, 0))
+    return lowest if lowest > limit else highest
 
 
 def plan_item_of(

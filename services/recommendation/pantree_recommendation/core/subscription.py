@@ -10,7 +10,15 @@ from pantree_domain.cadence import LADDER, Cadence
 from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent, round_to_cent
 from pantree_recommendation.core.discount import DiscountTier
 from pantree_recommendation.core.offer import Price
-from pantree_recommendation.core.plan import CALENDAR_DAYS, MONTH_DAYS, PlannedDeliveries, PlannedItem, PlanPolicy
+from pantree_recommendation.core.plan import (
+    CALENDAR_DAYS,
+    MONTH_DAYS,
+    NO_CONSTRAINTS,
+    PlanConstraints,
+    PlannedDeliveries,
+    PlannedItem,
+    PlanPolicy,
+)
 from pantree_recommendation.core.planner import YEAR_DAYS
 from pantree_recommendation.core.savings import annual_cost, annual_savings, savings_vs_paid
 
@@ -49,6 +57,8 @@ class Subscription:
     next_charge: float
     """Price of the first delivery."""
     digits: int
+    max_unit_price: float | None = None
+    """The household's price limit; None without one."""
 
     @property
     def annual_savings(self) -> float | None:
@@ -100,9 +110,15 @@ class Plan:
     deliveries: tuple[Delivery, ...]
     """Of the calendar, earliest first."""
     objective: float
+    max_month_cost: float
+    """Of the boxes of the most expensive 28 days in a row, in a year."""
+    budget: float | None
+    """The household's budget of 28 days; None without one."""
 
 
-def subscription_of(planned: PlannedItem, policy: PlanPolicy, digits: int) -> Subscription:
+def subscription_of(
+    planned: PlannedItem, policy: PlanPolicy, digits: int, constraints: PlanConstraints = NO_CONSTRAINTS
+) -> Subscription:
     """The terms of a planned item."""
     item, option = planned.item, planned.option
     cadence = _CADENCE_BY_DAYS[option.interval_days]
@@ -138,6 +154,7 @@ def subscription_of(planned: PlannedItem, policy: PlanPolicy, digits: int) -> Su
         annual_paid=paid if item.unit_price else None,
         next_charge=_charge(planned, policy, first_ratio, digits),
         digits=digits,
+        max_unit_price=constraints.max_unit_prices.get(item.name),
     )
 
 
@@ -156,7 +173,11 @@ def _charge(planned: PlannedItem, policy: PlanPolicy, discount_ratio: float, dig
 
 
 def plan_of(
-    subscriptions: Sequence[Subscription], deliveries: PlannedDeliveries, policy: PlanPolicy, digits: int
+    subscriptions: Sequence[Subscription],
+    deliveries: PlannedDeliveries,
+    policy: PlanPolicy,
+    digits: int,
+    budget: float | None = None,
 ) -> Plan:
     """The calendar of some subscriptions, and the amounts of a year."""
     costs = sum(one.price.annual_cost for one in subscriptions)
@@ -178,7 +199,27 @@ def plan_of(
         boxes_per_month=round(len(days) * MONTH_DAYS / YEAR_DAYS, 2),
         deliveries=_calendar(subscriptions, policy, digits),
         objective=round(float(deliveries.objective), 4),
+        max_month_cost=_max_month_cost(subscriptions, policy, digits),
+        budget=budget,
     )
+
+
+def _max_month_cost(subscriptions: Sequence[Subscription], policy: PlanPolicy, digits: int) -> float:
+    costs: defaultdict[int, float] = defaultdict(float)
+    for one in subscriptions:
+        ratios = one.planned.discount_ratios
+        charges = {ratio: _charge(one.planned, policy, ratio, digits) for ratio in set(ratios)}
+        for day, ratio in zip(one.planned.days, ratios, strict=True):
+            costs[day] += charges[ratio]
+    days = sorted(costs)
+    highest, first, month = 0.0, 0, 0.0
+    for day in days:
+        month += costs[day]
+        while days[first] <= day - MONTH_DAYS:
+            month -= costs[days[first]]
+            first += 1
+        highest = max(highest, month)
+    return round_to_cent(highest, digits)
 
 
 def _calendar(subscriptions: Sequence[Subscription], policy: PlanPolicy, digits: int) -> tuple[Delivery, ...]:
