@@ -171,4 +171,4 @@ def test_calendar_fits_into_80_columns_and_the_year_adds_up() -> None:
         line.split()[:3] == ["Sat", "27", "Jun"] and line.split()[-3:] == ["5%", "10.50", "-0.30"] for line in lines
     )
     text = " ".join(" ".join(lines).split())
-    assert "A year: 110.02 at the prices paid so far, 100.01 by subscription: saves 10.01." in text
+    assert "A year: 110.02 as paid so far, 100.01 by subscription: saves 10.01." in text

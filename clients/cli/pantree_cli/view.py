@@ -184,15 +184,14 @@ def _item_cell(item: Recommendation) -> Text:
 
 def plan_line(plan: Plan, currency_code: str) -> str:
     """What all subscriptions cost and save in a year: the sum of the table, to the cent."""
+    cost = money(plan.annual_cost, currency_code)
     unit = f" {currency_code}" if currency_code else ""
-    cost = f"{money(plan.annual_cost, currency_code)}{unit}"
     if plan.annual_paid is None or plan.annual_savings_vs_paid is None:
-        return f"All {plan.item_count} together cost {cost} a year."
+        return f"All {plan.item_count} together cost {cost}{unit} a year."
     difference = money(abs(plan.annual_savings_vs_paid), currency_code)
     paid = money(plan.annual_paid, currency_code)
-    if plan.annual_savings_vs_paid >= 0:
-        return f"A year: {paid}{unit} at the prices paid so far, {cost} by subscription: saves {difference}{unit}."
-    return f"A year: {paid}{unit} at the prices paid so far, {cost} by subscription: costs {difference}{unit} more."
+    year = f"A year{unit and ' in'}{unit}: {paid} as paid so far, {cost} by subscription"
+    return f"{year}: saves {difference}." if plan.annual_savings_vs_paid >= 0 else f"{year}: costs {difference} more."
 
 
 def calendar_table(plan: Plan, currency_code: str) -> Table:
