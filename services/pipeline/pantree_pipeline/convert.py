@@ -193,7 +193,7 @@ def what_if_job(message: messages.WhatIfInput, tenant_id: str = "", window: Wind
     Args:
         message: the request's input.
         tenant_id: the retailer.
-        window: the weeks to replay when it is known that purchases until their end are complete; None for those that the
+        window: the weeks to replay when purchases until their end are known to be complete; None for those that the
             message names, of which none may end after the latest purchase.
 
     Raises:
