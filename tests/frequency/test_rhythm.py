@@ -128,6 +128,15 @@ def test_options_begin_with_the_recommended_one_and_name_each_step_once() -> Non
         assert option.quantity >= 1
 
 
+@pytest.mark.parametrize("interval", [8, 9, 10, 11, 13, 18, 24])
+def test_an_option_brings_no_more_than_is_bought_at_once(interval: int) -> None:
+    # What spoils is only delivered so.
+    for units in (1, 3):
+        item = analyzed(gaps_of(interval, 0.2, 18, seed=interval), 2, [units] * 19)
+        assert item.regularity_ratio > 0.3
+        assert min(option.quantity for option in item.options) <= units
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(REGULAR_INTERVALS), st.floats(0.02, 0.25), st.integers(0, 10_000))
 def test_waiting_never_makes_the_first_delivery_earlier(interval: int, jitter: float, seed: int) -> None:

@@ -58,7 +58,7 @@ PipelineAddress = Annotated[
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="The customer.")]
 
 customer_app = typer.Typer(
-    help="Shows, exports, merges and erases what is stored of customers.",
+    help="Show, export, merge and erase what is stored of customers.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=examples("pantree customer show 4711", "pantree customer erase 4711"),
@@ -224,7 +224,7 @@ def show(
 def export_customer(
     customer_id: CustomerId, tenant: Tenant = "", address: HistoryAddress = "", certificates: Certificates = None
 ) -> None:
-    """Print everything that is stored about a customer as JSON lines."""
+    """Print all that is stored about a customer, as JSON lines."""
 
     async def print_all() -> None:
         async with _history(address, certificates) as channel:
@@ -247,7 +247,7 @@ def merge(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """Make two ids of one household one customer, and print what moved. This cannot be undone."""
+    """Join two ids of one household; this cannot be undone."""
 
     async def merge_both() -> None:
         request = messages.MergeCustomersRequest(
@@ -268,7 +268,7 @@ def apply_retention(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """Remove the purchases of all customers that are older than they are kept, and print the receipt.
+    """Remove purchases past their retention; print the receipt.
 
     The history part does so by itself once a day.
     """
@@ -287,7 +287,7 @@ def apply_retention(
 def erase(
     customer_id: CustomerId, tenant: Tenant = "", address: PipelineAddress = "", certificates: Certificates = None
 ) -> None:
-    """Erase a customer in all parts, and print the receipt."""
+    """Erase a customer in all parts; print the receipt."""
 
     async def erase_all() -> None:
         place = address or default_address("pipeline")

@@ -91,7 +91,7 @@ Etag = Annotated[str, _option("ETAG", "Change nothing unless the subscription st
 RequestId = Annotated[str, _option("ID", "Makes it safe to repeat the command; by default a random one.")]
 
 subscriptions_app = typer.Typer(
-    help="Shows and changes the subscriptions of a customer.",
+    help="Show and change the subscriptions of a customer.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=examples(

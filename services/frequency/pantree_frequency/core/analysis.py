@@ -333,7 +333,7 @@ def _forecasts(
         ladder=np.stack([cadence.probability_by(curve, step) for step in LADDER_DAYS.tolist()], axis=1).tolist(),
         expected_days=cadence.expected_days(curve).tolist(),
         median_days=np.where(curve[:, -1] >= 0.5, DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
-        options=_delivery_options(supply, schedules.best, within),
+        options=_delivery_options(supply, quantity, schedules.best, within),
         use_days=supply.use_days.tolist(),
         regularity=np.where(table.rhythms.regular, np.sqrt(table.rhythms.trust), 0.0).tolist(),
         first_day=first.days.tolist(),
@@ -345,33 +345,44 @@ def _forecasts(
 
 
 def _delivery_options(
-    supply: SupplyOptions, best: NDArray[np.intp], within: NDArray[np.float64]
+    supply: SupplyOptions,
+    usual_quantity: NDArray[np.int64],
+    best: NDArray[np.intp],
+    within: NDArray[np.float64],
 ) -> list[tuple[DeliveryOption, ...]]:
     """The options of each pair by cost, and the next longer steps that the risks leave out.
 
+    One of them brings no more than the household buys at once, if any does: what spoils may not be delivered in larger
+    quantities.
+
     Args:
         supply: of p pairs.
+        usual_quantity: int64[p], units that the household buys at once.
         best: int[p], position of the recommended step.
         within: float64[p, steps], probability of a purchase within each step's grace.
     """
     steps = STEPS.tolist()
     rows = zip(
         supply.cost.tolist(), supply.quantity.tolist(), supply.supply_ratio.tolist(), supply.stockout.tolist(),
-        supply.overstock.tolist(), within.tolist(), supply.units_on_hand.tolist(), best.tolist(), strict=True,
+        supply.overstock.tolist(), within.tolist(), supply.units_on_hand.tolist(), best.tolist(),
+        usual_quantity.tolist(), strict=True,
     )  # fmt: skip
     found = []
-    for cost, quantity, ratio, stockout, overstock, probability, on_hand, first in rows:
+    for cost, quantity, ratio, stockout, overstock, probability, on_hand, first, usual in rows:
         order = sorted(
             (position for position in range(len(steps)) if cost[position] < np.inf or position > first),
             key=lambda position: (position != first, cost[position], position),
         )
+        chosen, others = order[:MAX_OPTIONS], order[MAX_OPTIONS:]
+        if all(quantity[position] > usual for position in chosen):
+            chosen[-1] = next((position for position in others if quantity[position] <= usual), chosen[-1])
         found.append(
             tuple(
                 DeliveryOption(
                     steps[position], quantity[position], ratio[position], stockout[position], overstock[position],
                     probability[position], on_hand[position],
                 )
-                for position in order[:MAX_OPTIONS]
+                for position in chosen
             )
         )  # fmt: skip
     return found
