@@ -43,9 +43,13 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
     async def stop_accepting(self) -> None:
-        """Stops listening. Connections that the system has already made are served; closing would reset them."""
+        """Stops listening. Connections that the system has already made are served; closing would reset them.
+
+        Does nothing when called again.
+        """
         accepted: list[socket.socket] = []
-        for listener in self._listeners:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
             listener.setblocking(False)
             with contextlib.suppress(OSError):  # raised when none is left
                 while True:

@@ -182,7 +182,8 @@ def test_item_replaced_by_another_of_its_type_is_switched() -> None:
 
 
 def test_more_tolerance_for_running_out_never_means_more_supply() -> None:
-    history = history_of([("Milk", 100 + day, 1, 2.0, 0.0) for day in (0, 9, 20, 28, 41, 50, 60)])
+    # About every twelve days: two every three weeks are a little too much, one every two weeks is a little too little.
+    history = history_of([("Milk", 88 + day, 1, 2.0, 0.0) for day in (0, 11, 24, 35, 49, 60, 72)])
     supplies = [
         analyze(history, 165, stockout_tolerance=tolerance).items[0].options[0].supply_ratio
         for tolerance in np.linspace(0.05, 0.95, 10)

@@ -57,7 +57,7 @@ def schema(document: dict[str, Any], name: str) -> dict[str, Any]:
 def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any]) -> None:
     customer = "/api/v1/customers/{customer_id}"
     of_customers = ("recommendations", "next-basket", "purchases", "purchases:correct", "export")
-    stored = {customer, *(f"{customer}/{name}" for name in of_customers)}
+    stored = {customer, f"{customer}:merge", *(f"{customer}/{name}" for name in of_customers)}
     subscriptions = f"{customer}/subscriptions"
     one = f"{subscriptions}/{{subscription_id}}"
     stored |= {f"{customer}/offers", subscriptions, one, f"{one}:change", f"{one}:record"}

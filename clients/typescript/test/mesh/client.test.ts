@@ -196,6 +196,7 @@ test("an unreachable gateway throws ComponentUnavailableError", async () => {
 type ForBackEnds =
   | "appendPurchases"
   | "correctPurchases"
+  | "mergeCustomers"
   | "listPurchases"
   | "exportCustomer"
   | "eraseCustomer"
