@@ -33,10 +33,15 @@ batch_app = typer.Typer(
 console = Console(markup=False, emoji=False, highlight=False)
 errors = Console(stderr=True, markup=False, emoji=False)
 
+InTable = Annotated[Path, typer.Argument(metavar="TABLE", help="Directory written by pantree batch layout.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Directory of the runs.")]
 Workers = Annotated[
     int, typer.Option(metavar="N", min=1, max=1024, help="Number of processes; one per processor by default.")
 ]
+MaxRecommendations = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=100, help="Maximum number of offers of a household.")
+]
+WaveBuckets = Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Buckets that are committed together.")]
 MaxRejected = Annotated[
     float,
     typer.Option(metavar="RATIO", min=0, max=1, help="Share of households that may fail before the run stops."),
@@ -72,7 +77,7 @@ def layout(
 
 @batch_app.command(epilog=examples("pantree batch score table/ runs/ --as-of 2026-11-30"))
 def score(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Directory written by pantree batch layout.")],
+    table: InTable,
     out: Out,
     as_of: Annotated[
         datetime,
@@ -80,12 +85,8 @@ def score(
     ],
     engine: Annotated[str, typer.Option(metavar="local", help="Engine: processes of this machine.")] = "local",
     workers: Workers = _CPUS,
-    max_recommendations: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=100, help="Maximum number of offers of a household.")
-    ] = None,
-    wave_buckets: Annotated[
-        int, typer.Option(metavar="N", min=1, max=4096, help="Buckets that are committed together.")
-    ] = 16,
+    max_recommendations: MaxRecommendations = None,
+    wave_buckets: WaveBuckets = 16,
     max_rejected: MaxRejected = 0.05,
     metrics: Metrics = None,
 ) -> None:
@@ -108,7 +109,7 @@ def score(
 
 @batch_app.command(epilog=examples("pantree batch backtest table/ runs/ --from 2026-09-01 --weeks 12"))
 def backtest(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Directory written by pantree batch layout.")],
+    table: InTable,
     out: Out,
     begin: Annotated[
         datetime,
@@ -118,12 +119,8 @@ def backtest(
         int, typer.Option(metavar="N", min=1, max=12, help="Weeks to replay; the table must have their purchases.")
     ] = 12,
     workers: Workers = _CPUS,
-    max_recommendations: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=100, help="Maximum number of offers of a household.")
-    ] = None,
-    wave_buckets: Annotated[
-        int, typer.Option(metavar="N", min=1, max=4096, help="Buckets that are committed together.")
-    ] = 16,
+    max_recommendations: MaxRecommendations = None,
+    wave_buckets: WaveBuckets = 16,
     max_rejected: MaxRejected = 0.05,
     metrics: Metrics = None,
 ) -> None:
