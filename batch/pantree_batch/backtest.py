@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendResponse
-from pantree_batch.household import Household, currency_of, set_history
+from pantree_batch.household import Household, set_history
 from pantree_batch.method import HouseholdScorer, Replayed, RunOptions
 from pantree_batch.schemas import BACKTEST_TABLES
 from pantree_domain.days import calendar_day, day_number
@@ -33,7 +33,6 @@ class Backtest:
             as_of=options.as_of.isoformat(),
             week_count=weeks,
             max_recommendations=options.max_recommendations,
-            currency_code=currency_of(lines),
         )
         set_history(message, lines)
         return message

@@ -75,12 +75,8 @@ def rejection_of(error: Exception) -> HouseholdRejected:
     return HouseholdRejected("FAILED", f"{type(error).__name__}: {error}")
 
 
-def currency_of(lines: pa.Table) -> str:
-    """The currency of all amounts; empty if the lines name none.
-
-    Raises:
-        HouseholdRejected: if there are several.
-    """
+def _currency_of(lines: pa.Table) -> str:
+    """The currency of all amounts; empty if the lines name none."""
     currencies = sorted({code for code in lines["currency_code"].to_pylist() if code})
     if len(currencies) > 1:
         raise HouseholdRejected("SEVERAL_CURRENCIES", f"has amounts in {', '.join(currencies)}")
@@ -88,7 +84,12 @@ def currency_of(lines: pa.Table) -> str:
 
 
 def set_history(message: pipeline.ProcessInput | pipeline.WhatIfInput, lines: pa.Table) -> None:
-    """Gives a request the lines as its history."""
+    """Gives a request the lines as its history, and their currency.
+
+    Raises:
+        HouseholdRejected: if there are several currencies.
+    """
+    message.currency_code = _currency_of(lines)
     days = lines["date"].cast(pa.int32()).to_pylist()
     items: dict[tuple[str, str, str], int] = {}
     columns = (lines[name].to_pylist() for name in ("item", "category", "item_id"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation
-from pantree_batch.household import Household, Key, currency_of, set_history
+from pantree_batch.household import Household, Key, set_history
 from pantree_batch.method import HouseholdScorer, RunOptions
 from pantree_batch.schemas import SCORE_TABLES
 
@@ -27,7 +27,6 @@ class Offers:
             customer_id=household.key[0],
             as_of=options.as_of.isoformat(),
             max_recommendations=options.max_recommendations,
-            currency_code=currency_of(lines),
         )
         set_history(message, lines)
         return message

@@ -21,6 +21,7 @@ from pyarrow import parquet
 from pantree_pipeline.core.replay import DAYS_PER_WEEK
 
 REPLICATES = 400
+"""Ten of them are beyond each end of an interval, so the ends are steady to about a tenth of its width."""
 MAX_ITEMS = 50
 PROBABILITY_BOUNDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Of the classes of offers by what was predicted; each holds its lower bound, and the last one 1."""

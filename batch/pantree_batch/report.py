@@ -9,7 +9,7 @@ from typing import Any
 from pantree_batch.files import write_json
 
 REPORT, PAGE = "report.json", "report.html"
-_MAX_ROWS = 25
+_MAX_ITEMS = 25
 _MONEY_ROWS = (
     ("total_spend", "What these households paid for everything"),
     ("paid", "What they paid for the items of the plans"),
@@ -74,7 +74,7 @@ def page_of(report: Mapping[str, Any]) -> str:
             [
                 (_name(one), _category(one), _count(one["subscription_count"]), _percent(one["early_delivery_ratio"]),
                  _percent(one["stockout_ratio"]), _plain(one["delivered_per_used_ratio"]))
-                for one in report["items"][:_MAX_ROWS]
+                for one in report["items"][:_MAX_ITEMS]
             ],
         ),
         _notes(report),
@@ -119,7 +119,7 @@ def _categories(categories: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str],
     has_amounts = bool(categories) and "delivery_cost" in categories[0]["figures"]
     names = ["category", "subscriptions", "deliveries", "early", "run out", "delivered over used", "bought again"]
     rows: list[Sequence[str]] = []
-    for one in categories[:_MAX_ROWS]:
+    for one in categories:
         figures = one["figures"]
         row = [
             _category(one), _count(one["subscription_count"]), _count(one["delivery_count"]),
@@ -217,7 +217,9 @@ def _prediction_plot(classes: Sequence[Mapping[str, Any]]) -> str:
         return ""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(5, 4))
-    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+    lowest = min(*(one["mean_prediction"] for one in known), *(one["bought_again_ratio"]["value"] for one in known))
+    begin = min(max(lowest - 0.05, 0.0), 0.9)
+    axes.plot([begin, 1], [begin, 1], color="gray", linewidth=0.8, linestyle=":")
     found = [one["bought_again_ratio"] for one in known]
     errors = [
         [max(one["value"] - one["low"], 0) for one in found],
@@ -225,7 +227,7 @@ def _prediction_plot(classes: Sequence[Mapping[str, Any]]) -> str:
     ]
     expected, bought = [one["mean_prediction"] for one in known], [one["value"] for one in found]
     axes.errorbar(expected, bought, yerr=errors, fmt="o", color="#2f6fb3", capsize=3)
-    axes.set(xlabel="probability", ylabel="share bought again", xlim=(0.3, 1.02), ylim=(0.3, 1.02))
+    axes.set(xlabel="probability", ylabel="share bought again", xlim=(begin, 1.02), ylim=(begin, 1.02))
     return _svg(figure)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[postgresql]'")
+pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[history]'")
 
 
 from pantree_history.backends.postgresql import ROLE, PostgresqlStore

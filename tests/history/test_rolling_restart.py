@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[postgresql]'")
+pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[history]'")
 
 import psycopg
 from pydantic import SecretStr

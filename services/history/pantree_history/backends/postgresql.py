@@ -44,9 +44,9 @@ ROLE = "pantree_history"
 MIN_VERSION = 150_000
 # From this number of lines on, COPY is faster than arrays.
 _MIN_COPIED_LINES = 500
-# Key of the advisory lock that lets one service migrate at a time: an arbitrary number.
 # Tables from which rows are deleted.
 _COMPACTED = ("purchase_line", "household", "household_merge", "subscription_event", "subscription_delivery")
+# Key of the advisory lock that lets one service migrate at a time: an arbitrary number.
 _MIGRATION_LOCK = 5_005_707
 
 _TYPES = (

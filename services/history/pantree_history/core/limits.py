@@ -32,6 +32,9 @@ class Limits(NamedTuple):
         return today - self.retention_days if self.retention_days else None
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Usage(NamedTuple):
     """What a tenant stores."""
 
@@ -76,7 +79,7 @@ class TenantLimits:
         by_tenant: of the others.
     """
 
-    def __init__(self, usual: Limits = Limits(), by_tenant: Mapping[str, Limits] | None = None) -> None:  # noqa: B008 # immutable
+    def __init__(self, usual: Limits = DEFAULT_LIMITS, by_tenant: Mapping[str, Limits] | None = None) -> None:
         self._usual = usual
         self._by_tenant = by_tenant or {}
 
