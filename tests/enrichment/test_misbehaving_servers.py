@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import selectors
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,14 @@ import pytest
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_domain.catalog import CATEGORIES, load_catalog
-from pantree_enrichment.__main__ import build
+from pantree_enrichment.__main__ import RULES_SECONDS, RULES_SECONDS_PER_ITEM, build, model_seconds_left
+from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.nim import LATE, UNAVAILABLE
+from pantree_enrichment.backends.request_coalescer import RequestCoalescer
+from pantree_enrichment.core.enrichment import Enrichment
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich
+from pantree_enrichment.core.rules import RulesEnricher
+from pantree_runtime.deadline import set_remaining_seconds
 from pantree_runtime.status import translate_rpc_errors
 from tests.enrichment.nim_server import (
     Behavior,
@@ -27,14 +34,15 @@ from tests.enrichment.nim_server import (
     nim_at_loopback,
     sends,
 )
-from tests.enrichment.nim_stub import entry, items_of
+from tests.enrichment.nim_stub import NimStub, entry, hang, items_of
+from tests.enrichment.test_nim import nim
 from tests.enrichment.test_servicer import by_rules, on_nim, request
 from tests.loopback import loopback
 
 NAMES = ("Zorblax Crisps 12OZ", "Milk", "Wibble", "OG BNLS CHKN BRST 2LB", "Fnord", "Quux")
 UNKNOWN = ("Zorblax Crisps 12OZ", "Wibble", "Fnord", "Quux")
 # The deadline of calls: late answers fail. Rules have 0.25 s of it, which a busy machine may exceed, so it limits no
-# model here; the time limit of a call does.
+# model here; the time limit of a call does. The deadline is checked in virtual time.
 SECONDS = 20.0
 MODEL_SECONDS = 1.0
 
@@ -117,6 +125,52 @@ async def test_rules_answer_in_time_about_the_largest_request() -> None:
     assert {item.category for item in items} == {"other"}
 
 
+class _Skipping(selectors.DefaultSelector):
+    """Waits for nothing: the time skipped passes at once."""
+
+    skipped_seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(None if timeout is None else 0)
+        if not events and timeout is not None:
+            self.skipped_seconds += max(timeout, 0.0)
+        return events
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time only passes while all tasks wait, and then at once."""
+
+    def __init__(self) -> None:
+        self._skipping = _Skipping()
+        super().__init__(self._skipping)
+
+    def time(self) -> float:
+        return self._skipping.skipped_seconds
+
+
+@pytest.mark.parametrize("item_count", [1, 1_000])
+def test_request_stops_waiting_for_a_hanging_server_before_the_deadline_of_its_caller(item_count: int) -> None:
+    deadline = 60.0
+
+    async def answers_and_seconds() -> tuple[list[EnrichedItem], float]:
+        set_remaining_seconds(deadline)
+        loop = asyncio.get_running_loop()
+        async with nim(NimStub(hang).transport, timeout_seconds=3_600, clock=loop.time) as model:
+            cache = TieredCache(size=10, seconds=60, clock=loop.time)
+            coalescer = RequestCoalescer(model, cache, max_calls=4, seconds_left=model_seconds_left)
+            items = [ItemToEnrich(f"Zorblax{number}") for number in range(item_count)]
+            answers = [item async for _, item in Enrichment(RulesEnricher(load_catalog()), coalescer).stream(items)]
+            waited_seconds = loop.time()
+            await coalescer.close()
+        return answers, waited_seconds
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        answers, waited_seconds = runner.run(answers_and_seconds())
+    assert [answer.fallback_reason for answer in answers] == [LATE] * item_count
+    # The rules have their time, and the server nearly all of the rest: what has passed in real time is missing.
+    assert deadline / 2 < waited_seconds <= deadline - RULES_SECONDS - RULES_SECONDS_PER_ITEM * item_count
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -160,6 +214,21 @@ async def test_dead_server_costs_its_timeout_once_and_is_used_again_after_it_rec
             server.behavior = answers
             await wait_for_model(stub, "Wibble")
             assert len(server.calls) == 2
+
+
+async def test_server_that_ends_its_connections_without_saying_so_is_used_for_every_request() -> None:
+    used: set[asyncio.StreamWriter] = set()
+
+    async def once(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
+        if writer in used:
+            writer.close()
+            return
+        used.add(writer)
+        await answers(call, items, writer)
+
+    async with nim_at_loopback(once) as server, loopback(await build(on_nim(server.address))) as channel:
+        stub = rpc.EnrichmentServiceStub(channel)
+        assert [(await enriched(stub, name))[0].source for name in UNKNOWN] == ["nim"] * len(UNKNOWN)
 
 
 async def test_slow_server_serves_the_next_request() -> None:

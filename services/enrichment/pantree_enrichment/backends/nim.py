@@ -99,7 +99,9 @@ def open_client(
         verify=True if ca_file is None else ssl.create_default_context(cafile=str(ca_file)),
         base_url=endpoint,
         headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
-        limits=httpx.Limits(max_connections=max_calls + 1),  # one for checks of the health
+        # One connection is for checks of the health. None is kept: llama.cpp closes a connection after a streamed reply
+        # without saying so, and a call that fails for that opens the circuit.
+        limits=httpx.Limits(max_connections=max_calls + 1, max_keepalive_connections=0),
         timeout=None,  # noqa: S113 - `ask` limits the total time
         transport=transport,
     )
