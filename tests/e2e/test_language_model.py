@@ -1,14 +1,17 @@
 """A language model that is wrong about what is known, through the whole mesh."""
 
+from collections.abc import AsyncIterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
+from pantree_domain.catalog import load_catalog
 from tests.e2e.mesh import RunningMesh, mesh_of_processes
-from tests.enrichment.nim_server import lists, nim_at_loopback
-from tests.enrichment.nim_stub import entry
+from tests.enrichment.nim_server import NimServer, answers, lists, nim_at_loopback
+from tests.enrichment.nim_stub import entry, items_of
 
 # Purchase intervals of items that the catalog knows.
 INTERVALS = {"Whole Milk": 7, "Chicken Thighs": 14, "Bananas": 7, "Paper Towels": 28, "Olive Oil": 42}
@@ -23,20 +26,37 @@ LIES = {
 }
 
 
-def history() -> list[dict[str, Any]]:
+# Of these, only the category of the last one is said wrong. The catalog lacks related items of all.
+NEARLY_RIGHT = {"Pineapple": 14, "String Cheese": 7, "Quinoa": 28, "Salt": 42}
+WRONG = "Salt"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def model() -> AsyncIterator[NimServer]:
+    async with nim_at_loopback(answers) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def mesh_with_model(model: NimServer) -> AsyncIterator[RunningMesh]:
+    async with mesh_of_processes(LLAMA_NIM_ENDPOINT=f"http://{model.address}/v1") as running:
+        yield running
+
+
+def history(intervals: Mapping[str, int]) -> list[dict[str, Any]]:
     first = date(2026, 1, 5)
     return [
         {"name": name, "date": (first + timedelta(days=day)).isoformat(), "price": 4.0, "quantity": 1}
-        for name, interval in {**INTERVALS, UNKNOWN: 14}.items()
+        for name, interval in intervals.items()
         for day in range(0, 150, interval)
     ]
 
 
-async def answers_of(mesh: RunningMesh) -> list[httpx.Response]:
-    """Answers to the same request, sent three times."""
-    body = {"customer_id": "model", "history": history(), "as_of": "2026-06-05", "seed": 1}
+async def answers_of(mesh: RunningMesh, intervals: Mapping[str, int], count: int = 3) -> list[httpx.Response]:
+    """Answers to the same request, sent several times."""
+    body = {"customer_id": "model", "history": history(intervals), "as_of": "2026-06-05", "seed": 1}
     async with httpx.AsyncClient(base_url=mesh.http, timeout=60) as client:
-        return [await client.post("/api/v1/process", json=body) for _ in range(3)]
+        return [await client.post("/api/v1/process", json=body) for _ in range(count)]
 
 
 def known_items(answer: httpx.Response) -> list[dict[str, Any]]:
@@ -44,18 +64,50 @@ def known_items(answer: httpx.Response) -> list[dict[str, Any]]:
     return [item for item in recommendations if item["name"] in INTERVALS]
 
 
+def hits(responses: list[httpx.Response]) -> int:
+    return sum(response.headers["X-Cache"] == "hit" for response in responses)
+
+
+def nearly_right(item: dict[str, Any]) -> dict[str, Any]:
+    """What the catalog says about an item, but for one item another category."""
+    known = load_catalog().categorize(item["name"]).item
+    assert known is not None
+    return entry(
+        item,
+        category="pet" if item["name"] == WRONG else known.category,
+        perishability=known.perishability.value,
+        suggested_interval_days=round(known.typical_interval_days),
+    )
+
+
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_model_that_lies_changes_nothing_about_known_items(mesh: RunningMesh) -> None:
-    without = await answers_of(mesh)
-    async with (
-        nim_at_loopback(lists(lambda items: [entry(item, **LIES) for item in items])) as model,
-        mesh_of_processes(LLAMA_NIM_ENDPOINT=f"http://{model.address}/v1") as other,
-    ):
-        answers = await answers_of(other)
-        assert any(UNKNOWN in str(call) for call in model.calls), "the model was asked"
+async def test_a_model_that_lies_changes_nothing_about_known_items(
+    mesh: RunningMesh, mesh_with_model: RunningMesh, model: NimServer
+) -> None:
+    intervals = {**INTERVALS, UNKNOWN: 14}
+    without = await answers_of(mesh, intervals)
+    model.behavior = lists(lambda items: [entry(item, **LIES) for item in items])
+    with_model = await answers_of(mesh_with_model, intervals)
+    assert any(UNKNOWN in str(call) for call in model.calls), "the model was asked"
     assert len(known_items(without[0])) == len(INTERVALS)
-    for answer in answers:
+    for answer in with_model:
         assert answer.status_code == 200, answer.text
         assert known_items(answer) == known_items(without[0])
         assert "nim" not in [warning["component"] for warning in answer.json()["warnings"]]
-    assert answers[-1].headers["X-Cache"] == "hit"
+    assert with_model[-1].headers["X-Cache"] == "hit"
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_model_that_is_wrong_about_one_item_costs_no_warning_and_no_cache_hit(
+    mesh: RunningMesh, mesh_with_model: RunningMesh, model: NimServer
+) -> None:
+    model.behavior = lists(lambda items: [nearly_right(item) for item in items])
+    with_model = await answers_of(mesh_with_model, NEARLY_RIGHT, count=20)
+    without = await answers_of(mesh, NEARLY_RIGHT, count=20)
+    asked = {item["name"] for call in model.calls for item in items_of(call)}
+    assert asked >= NEARLY_RIGHT.keys(), "the model was asked about every item"
+    assert [answer.json()["warnings"] for answer in with_model] == [[]] * 20
+    assert hits(with_model) == hits(without) == 19
+    # The model was believed about the others, and not about the wrong one.
+    facts = {item["name"]: item["facts"] for item in with_model[0].json()["model_facts"]}
+    assert facts == {name: ["related_items"] for name in NEARLY_RIGHT if name != WRONG}
