@@ -321,6 +321,7 @@ def main() -> None:
     parser.add_argument("--model", default="meta/llama-3.1-8b-instruct", help="model that it serves")
     parser.add_argument("--types", type=int, default=0, metavar="N", help="number of product types to ask about")
     parser.add_argument("--items", type=int, default=0, metavar="N", help="number of items to ask about")
+    parser.add_argument("--calls", type=int, default=1, metavar="N", help="number of concurrent calls of the model")
     parser.add_argument("--answers", type=Path, default=ANSWERS, metavar="FILE", help="file of the model's replies")
     options = parser.parse_args()
     types, purchases = types_to_categorize(), load_purchases()
@@ -328,7 +329,7 @@ def main() -> None:
     sampled_items = sample((query.name for query in purchases.queries), options.items)
     if options.server:
         names = [*((name, False) for name in sampled_types), *((name, True) for name in sampled_items)]
-        asyncio.run(ask_all(options.server, options.model, names, options.answers))
+        asyncio.run(ask_all(options.server, options.model, names, options.answers, max_calls=options.calls))
     _print_categories(types)
     _print_related(purchases, purchases.queries)
     model = ModelKnowledge(load_replies(options.answers))
