@@ -9,9 +9,10 @@ import pytest
 import pytest_asyncio
 
 from pantree_domain.catalog import load_catalog
-from tests.e2e.mesh import RunningMesh, mesh_of_processes
-from tests.enrichment.nim_server import NimServer, answers, lists, nim_at_loopback
+from tests.e2e.mesh import RunningMesh, mesh_of_processes, until_healthy
+from tests.enrichment.nim_server import NimServer, answers, http, lists, nim_at_loopback, sends
 from tests.enrichment.nim_stub import entry, items_of
+from tests.faults.dependencies import inside_in
 
 # Purchase intervals of items that the catalog knows.
 INTERVALS = {"Whole Milk": 7, "Chicken Thighs": 14, "Bananas": 7, "Paper Towels": 28, "Olive Oil": 42}
@@ -104,10 +105,29 @@ async def test_a_model_that_is_wrong_about_one_item_costs_no_warning_and_no_cach
     model.behavior = lists(lambda items: [nearly_right(item) for item in items])
     with_model = await answers_of(mesh_with_model, NEARLY_RIGHT, count=20)
     without = await answers_of(mesh, NEARLY_RIGHT, count=20)
-    asked = {item["name"] for call in model.calls for item in items_of(call)}
-    assert asked >= NEARLY_RIGHT.keys(), "the model was asked about every item"
+    requested = {item["name"] for call in model.calls for item in items_of(call)}
+    assert requested >= NEARLY_RIGHT.keys()
     assert [answer.json()["warnings"] for answer in with_model] == [[]] * 20
     assert hits(with_model) == hits(without) == 19
     # The model was believed about the others, and not about the wrong one.
     facts = {item["name"]: item["facts"] for item in with_model[0].json()["model_facts"]}
     assert facts == {name: ["related_items"] for name in NEARLY_RIGHT if name != WRONG}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_model_that_fails_is_a_warning_and_in_health_without_its_address_or_words(
+    mesh_with_model: RunningMesh, model: NimServer
+) -> None:
+    model.behavior = sends(http(500, b'{"error": "set CUDA_HOST in /etc/secret on 10.0.0.1"}'))
+    (answer,) = await answers_of(mesh_with_model, {**INTERVALS, "Quuxel Wafers": 14}, count=1)
+    assert [(one["component"], one["code"]) for one in answer.json()["warnings"]] == [("nim", "FALLBACK")]
+    health = await until_healthy(mesh_with_model, "degraded")
+    assert health["components"]["language-model"]["status"] == "unavailable"
+    async with httpx.AsyncClient(base_url=mesh_with_model.http) as client:
+        status = (await client.get("/api/v1/status")).json()
+    assert {one["name"]: one["state"] for one in status["components"]}["language-model"].endswith("UNAVAILABLE")
+    for text in (answer.text, str(health), str(status)):
+        assert "secret" not in text
+        assert inside_in(text) == []
+    model.behavior = answers
+    await until_healthy(mesh_with_model, "healthy")

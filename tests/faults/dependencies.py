@@ -2,8 +2,8 @@
 
 A mesh runs in real processes, with Redis, a stub of a language model, a stub of SageMaker, and Milvus if PyPI's
 `milvus` is installed, each behind a proxy. Each is stopped, hangs, is full and is slow in turn. The table lists what
-`/health`, gRPC health, metrics, answers, alerts and logs show, and after how long. `--write` replaces the table in
-docs/operations.md.
+`/health`, gRPC health, metrics, answers, alerts and logs show, and after how long; an answer that names hosts, settings
+or permissions ends the run. `--write` replaces the rows in docs/operations.md; others stay.
 """
 
 import argparse
@@ -47,6 +47,10 @@ HEADERS = (
     "system", "state", "`/health`", "gRPC health", "`pantree_dependency_up`", "answer", "warning", "alert",
     "log: first line, and lines", "healthy again after",
 )  # fmt: skip
+# What only operators may read, in logs.
+_INSIDE = re.compile(
+    r"127\.0\.0\.1|localhost|[A-Z]+_[A-Z_]*(ENDPOINT|HOST|URL|KEY|TOKEN)|\w+:[A-Z]\w*Endpoint|Traceback"
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,10 @@ class Mesh:
         components = (await self._client.get(f"{self._gateway}/health")).json()["components"]
         return str(components[system.component]["status"]) if system.component in components else "not listed"
 
+    async def inside_in_health(self) -> list[str]:
+        """Hosts, settings and permissions in `/health`."""
+        return inside_in((await self._client.get(f"{self._gateway}/health")).text)
+
     async def grpc_state(self, system: System) -> str:
         """State of a system in gRPC health; the gateway has none."""
         if system.part == "gateway":
@@ -159,6 +167,21 @@ class Mesh:
         await self._client.aclose()
 
 
+def inside_in(text: str) -> list[str]:
+    """Hosts, settings and permissions in a text."""
+    return [found[0] for found in _INSIDE.finditer(text)]
+
+
+def with_rows(table: str, rows: list[str]) -> str:
+    """A table with its rows about the same systems and failures replaced."""
+    new = {_failure_of(row): row for row in rows}
+    return "\n".join(new.get(_failure_of(row), row) for row in table.splitlines())
+
+
+def _failure_of(row: str) -> tuple[str, ...]:
+    return tuple(cell.strip() for cell in row.strip("|").split("|")[:2])
+
+
 async def _result(value: Any) -> None:
     if asyncio.iscoroutine(value):
         await value
@@ -183,6 +206,7 @@ async def observe(mesh: Mesh, system: System, failure: str) -> list[str]:
     (response, seconds), detected = await asyncio.gather(
         mesh.process(), _until(mesh, system, lambda state: state != "healthy", MAX_DETECTION_SECONDS)
     )
+    assert not (named := inside_in(response.text) + await mesh.inside_in_health()), named
     state, grpc_state = await mesh.state(system), await mesh.grpc_state(system)
     is_up = 1.0
     began_at = time.monotonic()
@@ -310,9 +334,9 @@ def _fill_sagemaker(sagemaker: SageMakerStub, is_full: bool) -> None:
     sagemaker.behavior = error("ModelNotReadyException", 429) if is_full else rank_by_confidence
 
 
-async def table(only: str = "") -> list[str]:
-    """Lines of the table in Markdown."""
-    lines = [f"| {' | '.join(HEADERS)} |", "|" + "---|" * len(HEADERS)]
+async def measured_rows(only: str = "") -> list[str]:
+    """Rows of the table in Markdown."""
+    rows = []
     folder = Path(tempfile.mkdtemp())
     (folder / "redis").mkdir()
     try:
@@ -322,11 +346,11 @@ async def table(only: str = "") -> list[str]:
                 if (only and system.name != only) or system.name not in mesh.proxies:
                     continue
                 for failure in FAILURES:
-                    lines.append(f"| {' | '.join(await observe(mesh, system, failure))} |")
-                    print(lines[-1], flush=True)
+                    rows.append(f"| {' | '.join(await observe(mesh, system, failure))} |")
+                    print(rows[-1], flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return lines
+    return rows
 
 
 def main() -> int:
@@ -336,12 +360,12 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="replace the table in docs/operations.md")
     options = parser.parse_args()
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # refusals of a full server are expected
-    lines = asyncio.run(table(options.only))
+    print(f"| {' | '.join(HEADERS)} |", "|" + "---|" * len(HEADERS), sep="\n")
+    rows = asyncio.run(measured_rows(options.only))
     if options.write:
-        text = GUIDE.read_text()
-        head, _, rest = text.partition(f"{BEGIN}\n")
-        _, _, tail = rest.partition(END)
-        GUIDE.write_text(head + f"{BEGIN}\n" + "\n".join(lines) + f"\n{END}" + tail)
+        head, begin, rest = GUIDE.read_text().partition(f"{BEGIN}\n")
+        table, end, tail = rest.partition(END)
+        GUIDE.write_text(f"{head}{begin}{with_rows(table, rows)}\n{end}{tail}")
     return 0
 
 
