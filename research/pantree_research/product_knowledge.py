@@ -4,9 +4,9 @@ Prints two tables (the Complete Journey; no reserved household is read):
 
     python -m pantree_research.product_knowledge [--server URL --model NAME --types 150 --items 30]
 
-With a server of the OpenAI chat API, a language model is asked about a fixed sample of the product types and items, and
-two more tables compare all ways on these samples. A slow measurement can be continued (`model_answers`). What the model
-adds is what the enrichment service would take over from its answers.
+With a server of the OpenAI chat API, or with `--llama-cpp`, a language model is asked about a fixed sample of the
+product types and items, and two more tables compare all ways on these samples. A slow measurement can be continued
+(`model_answers`). What the model adds is what the enrichment service would take over from its answers.
 
 **Categories**: the product types with the most products, within the ten most frequent categories. What is right follows
 from the shop's own hierarchy (`departments.toml`). The certainty below which the vectors take over was chosen on the
@@ -33,6 +33,7 @@ from pantree_enrichment.core.facts import FactChecker
 from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_research.department_accuracy import ProductType, product_types
+from pantree_research.llama_cpp import MODEL, llama_cpp_server
 from pantree_research.model_answers import ANSWERS, Reply, ask_all, load_replies, sample
 from pantree_research.quality.households import ReceiptLines, Split, load_receipt_lines
 from pantree_vector.backends.static import StaticEmbedder
@@ -43,6 +44,7 @@ WITHIN_DAYS = 30
 BEFORE_DAYS = 60
 TYPE_COUNT = 500
 CATEGORY_COUNT = 10
+_RESAMPLES = 2_000
 
 _Categorize = Callable[[str], str]
 # Suggests catalog items for a catalog item, best first; the names to leave out come second.
@@ -70,6 +72,8 @@ class RelatedQuality:
     """Mean share of ten suggestions that were bought."""
     suggestion_count: float
     """Mean number of suggestions."""
+    interval: tuple[float, float]
+    """95% confidence interval of `hit_ratio`, for another sample of as many items."""
 
 
 class Nearest:
@@ -292,12 +296,24 @@ def _bought_together(households: Sequence[Mapping[str, Sequence[int]]]) -> dict[
 def _quality(name: str, suggest: _Suggest, queries: Sequence[_Query]) -> RelatedQuality:
     suggested = [suggest(query.name, query.known) for query in queries]
     hits = [len(query.bought.intersection(names)) for query, names in zip(queries, suggested, strict=True)]
+    hits_of_item: defaultdict[str, list[bool]] = defaultdict(list)
+    for query, count in zip(queries, hits, strict=True):
+        hits_of_item[query.name].append(count > 0)
     return RelatedQuality(
         name,
         hit_ratio=sum(hit > 0 for hit in hits) / len(queries),
         precision=sum(hits) / (SUGGESTIONS * len(queries)),
         suggestion_count=sum(map(len, suggested)) / len(queries),
+        interval=_interval(list(hits_of_item.values())),
     )
+
+
+def _interval(hits_of_items: Sequence[Sequence[bool]]) -> tuple[float, float]:
+    """95% bootstrap interval of a hit rate, over items: queries about one item are alike."""
+    hits, counts = np.array([sum(hits) for hits in hits_of_items]), np.array([len(hits) for hits in hits_of_items])
+    picked = np.random.default_rng(0).integers(len(hits), size=(_RESAMPLES, len(hits)))
+    low, high = np.quantile(hits[picked].sum(axis=1) / counts[picked].sum(axis=1), (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _print_categories(types: Sequence[ProductType], model: ModelKnowledge | None = None) -> None:
@@ -309,15 +325,19 @@ def _print_categories(types: Sequence[ProductType], model: ModelKnowledge | None
 def _print_related(purchases: Purchases, queries: Sequence[_Query], model: ModelKnowledge | None = None) -> None:
     item_count = len({query.name for query in queries})
     title = f"related to {item_count} items, {len(queries):,} queries"
-    print(f"\n{title:42}{'hit rate':>8}{'precision':>12}{'suggested':>11}")
+    print(f"\n{title:42}{'hit rate':>8}{'95% interval':>15}{'precision':>11}{'suggested':>11}")
     for way in related(purchases, queries, model):
-        print(f"{way.name:42}{way.hit_ratio:8.3f}{way.precision:12.3f}{way.suggestion_count:11.1f}")
+        low, high = way.interval
+        interval = f"{low:.3f} to {high:.3f}"
+        print(f"{way.name:42}{way.hit_ratio:8.3f}{interval:>15}{way.precision:11.3f}{way.suggestion_count:11.1f}")
 
 
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description="Measures categories and related products, on a real shop.")
-    parser.add_argument("--server", default="", metavar="URL", help="server of a language model to ask first")
+    server = parser.add_mutually_exclusive_group()
+    server.add_argument("--server", default="", metavar="URL", help="server of a language model to ask first")
+    server.add_argument("--llama-cpp", action="store_true", help="ask Gemma 270M on llama.cpp, both from PyPI")
     parser.add_argument("--model", default="meta/llama-3.1-8b-instruct", help="model that it serves")
     parser.add_argument("--types", type=int, default=0, metavar="N", help="number of product types to ask about")
     parser.add_argument("--items", type=int, default=0, metavar="N", help="number of items to ask about")
@@ -327,8 +347,11 @@ def main() -> None:
     types, purchases = types_to_categorize(), load_purchases()
     sampled_types = sample((kind.name for kind in types), options.types)
     sampled_items = sample((query.name for query in purchases.queries), options.items)
-    if options.server:
-        names = [*((name, False) for name in sampled_types), *((name, True) for name in sampled_items)]
+    names = [*((name, False) for name in sampled_types), *((name, True) for name in sampled_items)]
+    if options.llama_cpp:
+        with llama_cpp_server(options.calls) as url:
+            asyncio.run(ask_all(url, MODEL, names, options.answers, max_calls=options.calls))
+    elif options.server:
         asyncio.run(ask_all(options.server, options.model, names, options.answers, max_calls=options.calls))
     _print_categories(types)
     _print_related(purchases, purchases.queries)
