@@ -121,7 +121,7 @@ async def test_a_model_that_fails_is_a_warning_and_in_health_without_its_address
     model.behavior = sends(http(500, b'{"error": "set CUDA_HOST in /etc/secret on 10.0.0.1"}'))
     (answer,) = await answers_of(mesh_with_model, {**INTERVALS, "Quuxel Wafers": 14}, count=1)
     assert [(one["component"], one["code"]) for one in answer.json()["warnings"]] == [("nim", "FALLBACK")]
-    health = await until_healthy(mesh_with_model, "degraded")
+    health: dict[str, Any] = await until_healthy(mesh_with_model, "degraded")
     assert health["components"]["language-model"]["status"] == "unavailable"
     async with httpx.AsyncClient(base_url=mesh_with_model.http) as client:
         status = (await client.get("/api/v1/status")).json()
