@@ -163,7 +163,8 @@ def _measure_sqlite(folder: Path) -> list[Measurement]:
 def _measure_postgresql(programs: Path) -> list[Measurement]:
     import psycopg
 
-    from pantree_history.backends.postgresql import _TYPES, PostgresqlStore
+    from pantree_history.backends.postgresql import PostgresqlStore
+    from pantree_history.backends.postgresql_append import TYPES
 
     loop = asyncio.new_event_loop()
     with postgresql_server(programs) as server:
@@ -179,12 +180,12 @@ def _measure_postgresql(programs: Path) -> list[Measurement]:
         async def copy(rows: Rows) -> None:
             statement = f"COPY bare ({', '.join(_NAMES)}) FROM STDIN (FORMAT BINARY)"
             async with bare.transaction(), bare.cursor() as cursor, cursor.copy(statement) as copying:
-                copying.set_types(["int8", "text", "int4", "int8", *_TYPES])
+                copying.set_types(["int8", "text", "int4", "int8", *TYPES])
                 for row in rows:
                     await copying.write_row(row)
 
         async def insert(rows: Rows) -> None:
-            kinds = ("int8", "text", "int4", "int8", *_TYPES)
+            kinds = ("int8", "text", "int4", "int8", *TYPES)
             arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
             statement = f"INSERT INTO bare ({', '.join(_NAMES)}) SELECT * FROM unnest({arrays})"
             await bare.execute(statement.encode(), [list(column) for column in zip(*rows, strict=True)])

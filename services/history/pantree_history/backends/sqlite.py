@@ -38,6 +38,7 @@ from pantree_history.core.store import (
     Progress,
     StoredLines,
     StoredRevisions,
+    version_of,
 )
 from pantree_runtime.errors import ComponentUnavailable
 
@@ -691,11 +692,6 @@ def _merge(
         _use(connection, tenant_id, 0, Usage(-1 if was_stored else 0, 0, 0))
     found = _household(connection, survivor)
     return Merged(survivor.household_id, merge, True, offers, subscriptions, None if found is None else found[1])
-
-
-def version_of(change_number: int, changed_at: int) -> str:
-    """Version of a household: the number of its change and, since a restored backup repeats numbers, its time."""
-    return f"{change_number}-{changed_at:x}"
 
 
 def _erasure(connection: sqlite3.Connection, digest: bytes) -> Erasure | None:

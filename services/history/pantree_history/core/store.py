@@ -41,6 +41,11 @@ class HouseholdState(NamedTuple):
     """The household that has its lines; empty if it was not merged."""
 
 
+def version_of(change_number: int, changed_at: int) -> str:
+    """Version of a household: the number of its change and, since a restored backup repeats numbers, its time."""
+    return f"{change_number}-{changed_at:x}"
+
+
 class StoredLines(NamedTuple):
     """The current lines of a household, or those of some time."""
 
