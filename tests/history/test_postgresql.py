@@ -12,8 +12,8 @@ pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pa
 from pantree_history.backends.postgresql import ROLE, PostgresqlStore
 from pantree_history.core.history import History
 from pantree_history.core.lines import LineKey
-from pantree_history.core.store import Household
-from pantree_runtime.errors import AlreadyExists, ComponentUnavailable, StoreMismatch
+from pantree_history.core.store import Household, LineOf, Outcome
+from pantree_runtime.errors import AlreadyExists, ComponentUnavailable, NotFound, StoreMismatch
 from tests.history.conftest import opened
 from tests.history.receipts import KEY, Clock, line, receipt
 from tests.postgresql_server import PostgresqlServer
@@ -65,6 +65,43 @@ async def test_many_lines_are_copied_with_the_same_result(history: History) -> N
     assert sorted((await history.lines(HOME)).lines) == sorted([*lines, line(2_000, 1)])
     with pytest.raises(AlreadyExists):
         await history.append(HOME, [one._replace(name="other") for one in lines])
+
+
+async def test_copied_lines_are_compared_with_stored_ones_and_with_each_other(history: History) -> None:
+    lines = [line(number, 1) for number in range(600)]
+    await history.append(HOME, [*lines[:100], line(100, 1, name="Bread")])
+    batch = [LineOf(HOME.household_id, one) for one in [*lines, lines[300], line(301, 1, name="Tea")]]
+    outcomes = await history.add_batch("north", [*batch, LineOf("other", lines[302])])
+    repeated, new, conflict = Outcome.DUPLICATE, Outcome.ADDED, Outcome.CONFLICT
+    assert outcomes == [repeated] * 100 + [conflict] + [new] * 499 + [repeated, conflict, conflict]
+    with pytest.raises(NotFound):
+        await history.lines(Household("north", "other"))
+
+
+async def test_equal_lines_of_two_households_copied_at_the_same_time_are_stored_once(
+    history: History, database_url: str, clock: Clock
+) -> None:
+    lines = [line(number, 1) for number in range(600)]
+    async with opened(PostgresqlStore(database_url), clock) as other:
+        results = await asyncio.gather(
+            history.add_batch("north", [LineOf("a", one) for one in lines]),
+            other.add_batch("north", [LineOf("b", one) for one in reversed(lines)]),
+        )
+    assert sorted(map(len, map(set, results))) == [1, 1]
+    assert {one[0] for one in results} == {Outcome.ADDED, Outcome.CONFLICT}
+
+
+async def test_lines_of_a_household_are_found_without_reading_those_of_its_tenant(
+    history: History, database_url: str
+) -> None:
+    await history.append(HOME, receipt(1, 0, "Milk"))
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(f"SET ROLE {ROLE}")
+        await connection.execute("SET enable_seqscan = off")
+        rows = await connection.execute("EXPLAIN SELECT * FROM purchase_line WHERE household_key = 1")
+        plan = "\n".join(text for (text,) in await rows.fetchall())
+    assert "purchase_line_of_household" in plan
+    assert "purchase_line_pkey" not in plan
 
 
 async def test_services_of_one_database_agree(database_url: str, clock: Clock) -> None:

@@ -5,7 +5,6 @@ it no other rows.
 """
 
 import contextlib
-import functools
 import select
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -35,7 +34,7 @@ from pantree_history.backends.postgresql_transaction import (
     use,
     used,
 )
-from pantree_history.backends.sqlite import EXPIRED_PER_TRANSACTION, unavailable
+from pantree_history.backends.sqlite import EXPIRED_PER_TRANSACTION, make_line, unavailable
 from pantree_history.core.limits import Limits, Usage
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision
 from pantree_history.core.store import (
@@ -70,8 +69,6 @@ _INSERT_REVISION = f"INSERT INTO {TARGET} VALUES ({', '.join(['%s'] * (len(COLUM
 _FIND_STATE = f"SELECT {STATE} FROM household WHERE {SURVIVOR}"
 _OF_SURVIVOR = f"household_key = (SELECT household_key FROM household WHERE {SURVIVOR})"
 _ORDER = 'ORDER BY occurred_on, order_id COLLATE "C", line_id COLLATE "C"'
-# As `Line._make`, at a third of the time.
-_line = functools.partial(tuple.__new__, Line)
 
 
 class PostgresqlStore(HistoryStore):
@@ -140,20 +137,20 @@ class PostgresqlStore(HistoryStore):
         progress: Progress | None = None,
         limits: Limits | None = None,
     ) -> Appended:
-        result: list[Appended] = []
+        outcomes: Sequence[Outcome] = ()
         with contextlib.suppress(psycopg.Rollback):
             async with self._transaction(tenant_id) as transaction:
                 append = Append(transaction, tenant_id, recorded_at)
-                result.append(await append.run(lines, digest, consent))
+                outcomes = await append.run(lines, digest, consent)
+                is_refused = whole and not {Outcome.CONFLICT, Outcome.ERASED}.isdisjoint(outcomes)
                 # Last, since the row of the tenant is locked from here on.
-                is_refused = whole and not {Outcome.CONFLICT, Outcome.ERASED}.isdisjoint(result[0].outcomes)
                 if not is_refused:
                     await append.use(limits)
                 if progress is not None:
                     await append.record_progress(progress)
                 if dry_run or is_refused:
                     raise psycopg.Rollback
-        return result[0]
+        return Appended(outcomes, await append.states())
 
     async def next_row(self, tenant_id: str, import_id: str) -> int:
         async with self._transaction(tenant_id) as transaction:
@@ -229,7 +226,7 @@ class PostgresqlStore(HistoryStore):
                 (*survivor_of(household), *values),
             )
         state = await found.fetchone()
-        return None if state is None else StoredLines(state_of(*state), list(map(_line, await stored.fetchall())))
+        return None if state is None else StoredLines(state_of(*state), list(map(make_line, await stored.fetchall())))
 
     async def revisions(self, household: Household) -> StoredRevisions | None:
         async with self._transaction(household.tenant_id, snapshot=True) as transaction:
@@ -242,7 +239,7 @@ class PostgresqlStore(HistoryStore):
         state = await found.fetchone()
         if state is None:
             return None
-        revisions = [Revision(_line(row[:-3]), *row[-3:]) for row in await stored.fetchall()]
+        revisions = [Revision(make_line(row[:-3]), *row[-3:]) for row in await stored.fetchall()]
         return StoredRevisions(state_of(*state), revisions)
 
     async def households(self, tenant_id: str, after: str, limit: int) -> Sequence[HouseholdState]:

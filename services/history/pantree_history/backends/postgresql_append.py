@@ -4,10 +4,10 @@ The server refuses COPY into tables with row-level security, so many lines are c
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.errors import UniqueViolation
 
 from pantree_history.backends.postgresql_transaction import (
@@ -22,7 +22,6 @@ from pantree_history.backends.postgresql_transaction import (
 from pantree_history.core.limits import Limits, Usage
 from pantree_history.core.lines import COLUMNS, day_of
 from pantree_history.core.store import (
-    Appended,
     Digest,
     Erasure,
     Household,
@@ -56,6 +55,7 @@ _FIND = (
     "(SELECT * FROM unnest(%s::text[], %s::text[])) AND (revision = 1 OR superseded_at IS NULL)"
 )
 _KEY = ("order_id", "line_id")
+_CONTENT = ("household_key", *(name for name in COLUMNS if name not in _KEY))
 _STAGE = (
     "CREATE TEMPORARY TABLE stage (position int4, household_key int8, "
     + ", ".join(f"{name} {kind}" + ' COLLATE "C"' * (name in _KEY) for name, kind in zip(COLUMNS, TYPES, strict=True))
@@ -63,18 +63,21 @@ _STAGE = (
 )
 _COPY = f"COPY stage (position, household_key, {CONTENT}) FROM STDIN (FORMAT BINARY)"
 _INSERT_STAGED = f"INSERT INTO {TARGET} {_NEW_LINES} stage"
-_STORED = "FROM stage JOIN purchase_line AS line USING (order_id, line_id) WHERE line.tenant_id = %s"
+# OFFSET makes the server look up each line in the index, however little it knows about the size of these tables.
+_STORED = (
+    "EXISTS (SELECT FROM purchase_line AS line WHERE line.tenant_id = %s "
+    "AND line.order_id = stage.order_id AND line.line_id = stage.line_id"
+)
 # Staged lines that are stored with the same content, now or at first.
 _FIND_SAME = (
-    f"SELECT array_agg(DISTINCT position) {_STORED} AND (line.revision = 1 OR line.superseded_at IS NULL) "
-    f"AND ({', '.join(f'line.{name}' for name in ('household_key', *COLUMNS))}) "
-    f"IS NOT DISTINCT FROM ({', '.join(f'stage.{name}' for name in ('household_key', *COLUMNS))})"
+    f"SELECT array_agg(position) FROM stage WHERE {_STORED} AND (line.revision = 1 OR line.superseded_at IS NULL) "
+    f"AND ({', '.join(f'line.{name}' for name in _CONTENT)}) "
+    f"IS NOT DISTINCT FROM ({', '.join(f'stage.{name}' for name in _CONTENT)}) OFFSET 0)"
 )
 # The first staged line of each key that is not stored.
 _FIND_NEW = (
-    "SELECT array_agg(position) FROM (SELECT min(position) AS position FROM stage WHERE NOT EXISTS ("
-    "SELECT FROM purchase_line AS line WHERE line.tenant_id = %s AND line.order_id = stage.order_id "
-    "AND line.line_id = stage.line_id) GROUP BY order_id, line_id) AS new"
+    "SELECT array_agg(position) FROM (SELECT min(position) AS position FROM stage "
+    f"WHERE NOT {_STORED} OFFSET 0) GROUP BY order_id, line_id) AS new"
 )
 
 
@@ -95,11 +98,14 @@ class Append:
         """By id: key, change number, state columns of the locked households."""
         self._survivors: dict[str, str] = {}
         """By the id in the request: the household that it was merged into, if it was."""
+        self._household_ids: Iterable[str] = ()
+        self._changed: AsyncCursor[Any] | None = None
+        """Gets the new change numbers, by key of the household."""
         self._added: Counter[int] = Counter()
         """Number of new lines, by key of the household."""
 
-    async def run(self, lines: Sequence[LineOf], digest: Digest, consent: bool) -> Appended:
-        """Stores those lines that can be stored."""
+    async def run(self, lines: Sequence[LineOf], digest: Digest, consent: bool) -> Sequence[Outcome]:
+        """Stores those lines that can be stored; the outcome of each."""
         household_ids = dict.fromkeys(one.household_id for one in lines)
         # An erasure waits for these locks, so either it removes these lines, or they see its entry. So does a merge.
         erasures = await self._lock(household_ids.keys(), digest, consent)
@@ -118,18 +124,22 @@ class Append:
             await self._transaction.execute(
                 "DELETE FROM household WHERE household_key = ANY(%s) AND change_number = 0", (unused,)
             )
-        numbers: dict[int, int] = {}
+        self._household_ids = household_ids
         if added:
-            await self._transaction.execute(
+            self._changed = await self._transaction.execute(
                 "UPDATE household SET change_number = (SELECT nextval('change_number')), "
                 "changed_by = pg_current_xact_id(), changed_at = %s, line_count = line_count + added.count "
                 "FROM unnest(%s::int8[], %s::int4[]) AS added (key, count) WHERE household_key = added.key "
                 "RETURNING household_key, change_number",
                 (self._recorded_at, list(added), list(added.values())),
             )
-            numbers = dict(await self._transaction.fetchall())
-        states = {one: self._state(one, numbers) for one in household_ids}
-        return Appended(result, {one: state for one, state in states.items() if state is not None})
+        return result
+
+    async def states(self) -> dict[str, HouseholdState]:
+        """States of the households, by the id in the request, as far as they are stored; after the transaction."""
+        numbers = {} if self._changed is None else dict(await self._changed.fetchall())
+        states = {one: self._state(one, numbers) for one in self._household_ids}
+        return {one: state for one, state in states.items() if state is not None}
 
     async def use(self, limits: Limits | None) -> None:
         """Records what the tenant stores more, and checks its quotas.
@@ -181,7 +191,7 @@ class Append:
         names = {one: {one, self._survivors.get(one, one)} for one in household_ids} if found else {}
         return {one: [found[name] for name in of if name in found] for one, of in names.items()}
 
-    async def _send_lock(self, household_ids: Sequence[str]) -> Any:
+    async def _send_lock(self, household_ids: Sequence[str]) -> AsyncCursor[Any]:
         # In order, so that two batches don't wait for each other.
         return await self._transaction.execute(
             f"SELECT household_key, {STATE} FROM household "
