@@ -101,7 +101,7 @@ clean: ## Remove .venv, caches and build results
 ##@ Checks
 
 .PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install typescript
-.PHONY: batch-faults typescript-install console-install console-build console-test spectral-install random-requests pins
+.PHONY: batch-faults typescript-install console-install console-build console-test console-trace spectral-install random-requests pins
 check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install console-install spectral-install test milvus packaging ## Run everything that CI runs, except for one image
 
 format-check: .venv/dev.stamp ## Check the format of the code and the protos
@@ -164,6 +164,9 @@ console-build: $(CONSOLE)/node_modules/install.stamp ## Build the console into t
 
 console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the console; pictures of it go to build/pictures
 	@PANTREE_PICTURES=$(CURDIR)/build/pictures $(BIN)/pytest tests/console
+
+console-trace: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Measure frames and memory of the console on an idle machine; traces go to build/traces
+	@$(BIN)/python -m tests.console.trace
 
 history-kills: .venv/dev.stamp ## Kill the history service during a million appended and imported lines; takes half an hour
 	@PANTREE_TEST_KILLED_LINES=1000000 $(BIN)/pytest --timeout=3600 tests/history/test_kill.py

@@ -21,7 +21,7 @@ from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.openapi import problem_responses
 from pantree_gateway.transcoding.problem import ProblemError, problem_of_error
-from pantree_reader import HouseholdPurchases, PurchaseFile, ReadOptions, header_of, read_purchases
+from pantree_reader import FileFormat, HouseholdPurchases, PurchaseFile, ReadOptions, format_of, read_purchases
 from pantree_runtime.errors import FieldViolation, InvalidInput, PantreeError
 
 FILES_TAG = {"name": "Files", "description": "Files of purchases."}
@@ -84,11 +84,14 @@ class PurchaseFileReport(BaseModel):
     problems: list[FileProblem] = Field(description="Why the file cannot be read; empty if it can.")
     problem_count: int = Field(description="Number of problems; more than are listed if there are many.")
     header: list[str] = Field(description="Columns of the file, in their order; empty if it has none.")
+    first_rows: list[list[str]] = Field(description="Its first rows, up to three, with shortened cells.")
+    columns: dict[str, str] = Field(
+        description="Column of the file by role, such as `date` or `item`, as far as found."
+    )
     layout: str = Field(description="Name of a known export; empty if columns were found one by one.")
     kind: str = Field(description="Such as `CSV`; empty if the file cannot be read, as all that follows.")
     dates: str = Field(description="How dates were read, for people.")
     decimal: str = Field(description="Decimal separator, `.` or `,`.")
-    columns: dict[str, str] = Field(description="Column of the file by role, such as `date` or `item`.")
     remarks: list[FileRemark] = Field(description="What was left out, changed or is in doubt.")
     currency_code: str = Field(description="ISO 4217 code; empty if the file has none.")
     has_prices: bool = Field(description="Whether the file has prices.")
@@ -196,11 +199,12 @@ def _report(data: bytes, options: ReadOptions, household: str) -> PurchaseFileRe
         problems=[],
         problem_count=0,
         header=list(file.format.header),
+        first_rows=[list(row) for row in file.format.first_rows],
+        columns=dict(file.format.columns),
         layout=file.format.layout,
         kind=file.format.kind,
         dates=file.format.dates,
         decimal=file.format.decimal,
-        columns=dict(file.format.columns),
         remarks=remarks,
         currency_code=file.currency_code,
         has_prices=file.has_prices,
@@ -226,19 +230,20 @@ def _household(file: PurchaseFile, household: str) -> HouseholdPurchases:
 
 def _refusal(data: bytes, options: ReadOptions, error: InvalidInput) -> PurchaseFileReport:
     try:
-        header = list(header_of(data, options))
+        found = format_of(data, options)
     except InvalidInput:
-        header = []
+        found = FileFormat(kind="", encoding="", delimiter="", decimal="", dates="", layout="", columns={})
     problems = [FileProblem(field=one.field, message=one.description) for one in error.violations]
     return PurchaseFileReport(
         problems=problems,
         problem_count=len(problems) + error.omitted_count,
-        header=header,
+        header=list(found.header),
+        first_rows=[list(row) for row in found.first_rows],
+        columns=dict(found.columns),
         layout="",
         kind="",
         dates="",
         decimal="",
-        columns={},
         remarks=[],
         currency_code="",
         has_prices=False,

@@ -7,7 +7,7 @@ changed or is in doubt is in `PurchaseFile.notes`, with its lines. What cannot b
 
 from pantree_reader.notes import Note, NoteKind
 from pantree_reader.options import ReadOptions
-from pantree_reader.reader import FileFormat, HouseholdPurchases, PurchaseFile, header_of, read_file, read_purchases
+from pantree_reader.reader import FileFormat, HouseholdPurchases, PurchaseFile, format_of, read_file, read_purchases
 from pantree_reader.receipts import ReceiptLine
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "PurchaseFile",
     "ReadOptions",
     "ReceiptLine",
-    "header_of",
+    "format_of",
     "read_file",
     "read_purchases",
 ]

@@ -1,5 +1,6 @@
 """Purchases of households from a file."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _STRAY_RATIO = 0.1
 _VOID_STATUSES = frozenset({"cancelled", "canceled", "voided", "void", "refunded", "failed", "rejected", "expired"})
 # Whole discounts on prices with decimals may be in percent if one is at least 10, or all are multiples of 5.
 _MIN_PERCENT, _PERCENT_STEP = 10, 5
+_MAX_FIRST_ROWS, _MAX_CELL_CHARACTERS = 3, 60
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class FileFormat:
     """Column of the file by role."""
     header: tuple[str, ...] = ()
     """All columns of the file, in their order."""
+    first_rows: tuple[tuple[str, ...], ...] = ()
+    """Cells of the first rows below the header, shortened, to show what a column holds."""
 
     def __str__(self) -> str:
         parts = [self.kind if not self.layout else f"{self.layout} ({self.kind})"]
@@ -126,14 +130,37 @@ def read_purchases(data: bytes, options: ReadOptions | None = None) -> PurchaseF
     return file
 
 
-def header_of(data: bytes, options: ReadOptions | None = None) -> tuple[str, ...]:
-    """Columns of a file, whatever they mean.
+def format_of(data: bytes, options: ReadOptions | None = None) -> FileFormat:
+    """How a file would be read, as far as its header says: for files that `read_purchases` refuses.
 
     Raises:
         InvalidInput: when the file is no table.
     """
-    table = read_table(data, options or ReadOptions(), score, Notes())
-    return tuple(text_of(cell) for cell in table.header.cells)
+    options = options or ReadOptions()
+    table = read_table(data, options, score, Notes())
+    header = [text_of(cell) for cell in table.header.cells]
+    given = {role: header.index(name) for role, name in options.columns.items() if name in header}
+    found = find_columns(header, given)
+    positions = {role: at for role, at in found.positions.items() if options.columns.get(role) != ""}
+    return _format_of(table, Columns(found.layout, positions))
+
+
+def _format_of(table: Table, columns: Columns, decimal: str = "", dates: str = "") -> FileFormat:
+    header = tuple(text_of(cell) for cell in table.header.cells)
+    first = itertools.islice((row for row in table.rows if not row.is_empty()), _MAX_FIRST_ROWS)
+    return FileFormat(
+        kind=table.kind,
+        encoding=table.encoding,
+        delimiter=table.delimiter,
+        decimal=decimal,
+        dates=dates,
+        layout=columns.layout,
+        columns={role: header[columns.positions[role]] for role in ROLES if role in columns.positions},
+        header=header,
+        first_rows=tuple(
+            tuple(text_of(_at(row, at))[:_MAX_CELL_CHARACTERS] for at in range(len(header))) for row in first
+        ),
+    )
 
 
 class _Interpreter:
@@ -183,17 +210,7 @@ class _Interpreter:
         return PurchaseFile(self._format(), households, self._notes.all(), currency_code, has_prices)
 
     def _format(self) -> FileFormat:
-        columns = {role: self._header[position] for role, position in self._columns.positions.items()}
-        return FileFormat(
-            kind=self._table.kind,
-            encoding=self._table.encoding,
-            delimiter=self._table.delimiter,
-            decimal=self._decimal,
-            dates=self._dates.description,
-            layout=self._columns.layout,
-            columns={role: columns[role] for role in ROLES if role in columns},
-            header=tuple(self._header),
-        )
+        return _format_of(self._table, self._columns, self._decimal, self._dates.description)
 
     # Columns
 

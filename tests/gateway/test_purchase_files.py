@@ -43,10 +43,25 @@ async def test_mapping_can_be_changed(client: httpx.AsyncClient) -> None:
 async def test_refused_file_shows_its_columns_and_the_line(client: httpx.AsyncClient) -> None:
     unclear = await read(client, b"date,item\n03/04/26,Milk\n")
     assert unclear["header"] == ["date", "item"]
+    assert unclear["first_rows"] == [["03/04/26", "Milk"]]
+    assert unclear["columns"] == {"date": "date", "item": "item"}
     assert [problem["field"] for problem in unclear["problems"]] == ["line 2, date"]
     assert (await read(client, b"date,item\n03/04/26,Milk\n", date_format="%d/%m/%y"))["problems"] == []
     nonsense = await read(client, b"\x00\x01\x02")
     assert nonsense["problems"]
+
+
+async def test_unknown_columns_are_shown_with_what_they_hold(client: httpx.AsyncClient) -> None:
+    content = b"when,what,qty\n2026-05-01,Milk,2\n\n2026-05-08,Rice,1\n2026-05-09,Rice,1\n"
+    report = await read(client, content)
+    assert report["problem_count"] == 1
+    assert report["columns"] == {"quantity": "qty"}
+    assert report["first_rows"][0] == ["2026-05-01", "Milk", "2"]
+    report = await read(client, content, column=["date=when", "quantity="])
+    assert (report["problem_count"], report["columns"]) == (1, {"date": "when"})
+    report = await read(client, content, column=["date=when", "item=what"])
+    assert report["problems"] == []
+    assert report["first_rows"][-1] == ["2026-05-09", "Rice", "1"]
 
 
 async def test_faulty_lines_can_be_left_out(client: httpx.AsyncClient) -> None:

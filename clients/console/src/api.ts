@@ -48,6 +48,8 @@ export interface FileReport {
   problems: { field: string; message: string }[];
   problem_count: number;
   header: string[];
+  /** Its first rows, with shortened cells. */
+  first_rows: string[][];
   layout: string;
   kind: string;
   dates: string;
@@ -76,6 +78,8 @@ export interface FileOptions {
   columns: Readonly<Record<string, string>>;
   dateFormat: string;
   decimal: string;
+  /** ISO 4217. */
+  currency: string;
   household: string;
   leaveOutInvalid: boolean;
 }
@@ -85,6 +89,7 @@ export function fileQuery(options: FileOptions): string {
   for (const [role, column] of Object.entries(options.columns)) query.append("column", `${role}=${column}`);
   if (options.dateFormat) query.set("date_format", options.dateFormat);
   if (options.decimal) query.set("decimal", options.decimal);
+  if (options.currency) query.set("currency", options.currency);
   if (options.household) query.set("household", options.household);
   if (options.leaveOutInvalid) query.set("leave_out_invalid", "true");
   return query.toString();
@@ -112,7 +117,8 @@ function purchasesOf({ report }: Source): Purchases {
   return { history_columns: report.history_columns, ...(report.currency_code && { currency_code: report.currency_code }) };
 }
 
-export async function processHousehold(source: Source, wishes: Wishes, signal: AbortSignal): Promise<ProcessResult> {
+/** With `withChanges`, also what would change the cadences, which takes longer than all the rest. */
+export async function processHousehold(source: Source, wishes: Wishes, withChanges: boolean, signal: AbortSignal): Promise<ProcessResult> {
   return client().process(
     {
       customer_id: source.customerId,
@@ -121,7 +127,7 @@ export async function processHousehold(source: Source, wishes: Wishes, signal: A
       constraints: constraintsOf(wishes),
       max_recommendations: 100,
       include_forecasts: true,
-      include_cadence_changes: true,
+      include_cadence_changes: withChanges,
     },
     // A large history on a mesh that has just started.
     { signal, timeoutSeconds: 120 },

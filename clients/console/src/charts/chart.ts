@@ -17,6 +17,8 @@ export interface ChartData {
   rows: readonly (readonly string[])[];
   points: readonly Point[];
   height: number;
+  /** What its axes show, if that does not follow from the points. */
+  axis?: string;
   /** Options of Plot; called when the chart is seen. */
   options: (plot: PlotModule, width: number) => PlotOptions;
 }

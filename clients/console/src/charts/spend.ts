@@ -39,6 +39,7 @@ export function spendChart(
     ]),
     points: months.map((month, at) => ({ x: at + 1, text: `${month.label}: ${money(month.total, currency)}` })),
     height: 240,
+    axis: String(count),
     options: (plot, width) => ({
       width,
       height: 240,

@@ -28,6 +28,7 @@ export function stockChart(item: ItemAtHome, asOf: string, endDate: string): Cha
     ]),
     points: days.map((day) => ({ x: day.day, text: dayText(day) })),
     height: HEIGHT,
+    axis: `${asOf} ${endDate}`,
     options: (plot, width) => ({
       width,
       height: HEIGHT,

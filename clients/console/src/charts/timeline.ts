@@ -1,4 +1,4 @@
-import { addDays, dayOfNumber, dayOfText, longDay, shortDay } from "../format.js";
+import { addDays, dayOfNumber, dayOfText, isoDay, longDay, shortDay } from "../format.js";
 import { texts } from "../texts/index.js";
 import type { ChartData } from "./chart.js";
 
@@ -23,6 +23,7 @@ export function timelineChart(item: string, purchased: readonly number[], delive
     rows: marks.map(({ day, what }) => [longDay(day), what]),
     points: marks.map(({ day, what }) => ({ x: day, text: `${longDay(day)}: ${what}` })),
     height: 76,
+    axis: asOf,
     options: (plot, width) => ({
       width,
       height: 76,
@@ -34,7 +35,7 @@ export function timelineChart(item: string, purchased: readonly number[], delive
       y: { axis: null, domain: [-1, 1] },
       marks: [
         plot.ruleX([today], { stroke: "var(--control)", strokeDasharray: "2 3" }),
-        plot.text([today], { x: (day: Date) => day, y: 1, text: () => timeline.today, dy: -9, fill: "var(--soft)" }),
+        plot.text([today], { x: (day: Date) => day, y: 1, text: () => (asOf === isoDay(new Date()) ? timeline.today : shortDay(today)), dy: -9, fill: "var(--soft)" }),
         plot.dot(days, { x: (day: Date) => day, y: 0, r: 4, fill: "var(--soft)" }),
         plot.dot(deliveries, { x: (day: Date) => day, y: 0, r: 5, symbol: "triangle", fill: "var(--accent)", rotate: 180 }),
       ],

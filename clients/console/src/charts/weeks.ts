@@ -25,6 +25,7 @@ export function weeksChart(weeks: readonly WhatIfWeek[], weekCount: number, curr
       text: `${words.week(week)}: ${words.really} ${money(paid, currency)}, ${words.withPlan} ${money(plan, currency)}`,
     })),
     height: HEIGHT,
+    axis: String(weekCount),
     options: (plot, width) => {
       const half = (width - MARGIN - 8) / numbers.length / 2;
       return {

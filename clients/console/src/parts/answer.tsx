@@ -15,7 +15,10 @@ const PAGE = 40;
 const ICONS: Readonly<Record<Value, string>> = { saves: "✔", same: "=", convenience: "◆", unknown: "?" };
 const ORDER: readonly Value[] = ["saves", "same", "unknown", "convenience"];
 
-export function Answer({ result }: { result: ProcessResult }) {
+/** Whether an answer has what would change the cadences. */
+export type Changes = "known" | "pending" | "unknown";
+
+export function Answer({ result, changes = "known" }: { result: ProcessResult; changes?: Changes }) {
   const { recommendations: set, warnings } = result;
   return (
     <div class="answer">
@@ -44,7 +47,7 @@ export function Answer({ result }: { result: ProcessResult }) {
         </div>
       )}
       {set.recommendations.length > 0 && <MoneyPanel result={result} />}
-      <Cards result={result} />
+      <Cards result={result} changes={changes} />
       <NearMisses items={set.near_misses} isOpen={set.recommendations.length === 0} />
       {set.recommendations.length > 0 && <Calendar result={result} />}
     </div>
@@ -113,7 +116,7 @@ function entriesOf({ recommendations: set }: ProcessResult): Entry[] {
     .sort((one, other) => ORDER.indexOf(one.judged.value) - ORDER.indexOf(other.judged.value));
 }
 
-function Cards({ result }: { result: ProcessResult }) {
+function Cards({ result, changes }: { result: ProcessResult; changes: Changes }) {
   const words = texts.plan;
   const entries = useMemo(() => entriesOf(result), [result]);
   const [filter, setFilter] = useState("");
@@ -148,7 +151,7 @@ function Cards({ result }: { result: ProcessResult }) {
       )}
       <ul class="cards">
         {found.slice(0, limit).map((entry, at) => (
-          <Card key={`${entry.item.name}\n${entry.item.item_id}\n${at}`} entry={entry} result={result} />
+          <Card key={`${entry.item.name}\n${entry.item.item_id}\n${at}`} entry={entry} result={result} changes={changes} />
         ))}
       </ul>
       {found.length > limit && (
@@ -178,7 +181,7 @@ function valueText({ value, saving }: Judged, currency: string): string {
   return words[value];
 }
 
-function Card({ entry, result }: { entry: Entry; result: ProcessResult }) {
+function Card({ entry, result, changes }: { entry: Entry; result: ProcessResult; changes: Changes }) {
   const { item, judged, forecast, change, related, plainName } = entry;
   const words = texts.plan;
   const { subscription } = item;
@@ -214,7 +217,12 @@ function Card({ entry, result }: { entry: Entry; result: ProcessResult }) {
         <p class="value">
           {valueText(judged, currency)}
           {judged.value === "saves" && judged.high - judged.low >= 1 && (
-            <span class="soft"> ({words.range(money(judged.low, currency), money(judged.high, currency))})</span>
+            <span class="soft">
+              {" "}
+              ({judged.low < 0
+                ? words.rangeFromMore(money(-judged.low, currency), money(judged.high, currency))
+                : words.range(money(judged.low, currency), money(judged.high, currency))})
+            </span>
           )}
         </p>
         <Chart data={timeline} label={item.name} />
@@ -238,7 +246,7 @@ function Card({ entry, result }: { entry: Entry; result: ProcessResult }) {
         )}
         <details>
           <summary>{words.change}</summary>
-          <p>{change || words.noChange}</p>
+          <p>{change || { known: words.noChange, pending: words.changePending, unknown: words.changeUnknown }[changes]}</p>
         </details>
       </article>
     </li>

@@ -4,9 +4,9 @@ import { useEffect, useState } from "preact/hooks";
 import type { FileOptions, FileReport } from "../api.js";
 import { csvOf, download } from "../csv/write.js";
 import { dayOfText, longDay } from "../format.js";
-import { dateQuestion, onlyRowsAreWrong, remarkRows } from "../state/faults.js";
-import { file, fileError, forget, options, read, report, step, take, takeExample, takeStored, wishes } from "../state/household.js";
-import type { Wishes } from "../state/plan.js";
+import { dateQuestion, missingRoles, onlyRowsAreWrong, plainMessage, remarkRows, samplesOf } from "../state/faults.js";
+import { file, fileError, forget, monthCost, options, read, report, step, take, takeExample, takeStored, wishes } from "../state/household.js";
+import { amountOf, type Wishes } from "../state/plan.js";
 import { config, loadSession } from "../state/session.js";
 import { texts } from "../texts/index.js";
 import { Drop } from "./drop.js";
@@ -14,8 +14,11 @@ import { Problem } from "./problem.js";
 
 const words = texts.household;
 // Roles that people recognize, in this order; the reader knows more.
-const ROLES = ["date", "item", "price", "quantity", "total", "paid", "saving", "category", "household"];
+const ROLES = ["date", "item", "price", "quantity", "total", "paid", "saving", "saving_percent", "category", "household"];
 const SHOWN_REMARKS = 5;
+const CURRENCIES = ["EUR", "USD", "GBP", "CAD", "AUD", "CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "JPY", "INR", "BRL", "MXN"];
+// Steps of the slider of the budget.
+const BUDGET_STEPS = 40;
 
 /** Everything before an answer. */
 export function HouseholdChoice() {
@@ -74,29 +77,34 @@ function FilePanel() {
         </p>
         <button type="button" onClick={forget}>{words.again}</button>
       </div>
+      {isRead && found.households.length > 1 && <WhichHousehold report={found} />}
       {isRead && <Remarks report={found} />}
       {found && found.header.length > 0 && <Mapping report={found} />}
     </section>
   );
 }
 
+/** Open where the page needs or lacks something, which other columns may have. */
+function isMappingNeeded(found: FileReport): boolean {
+  if (found.problems.length === 0) return !found.has_prices;
+  return missingRoles(found).length === 0 && !onlyRowsAreWrong(found) && !dateQuestion(found);
+}
+
 function Mapping({ report: found }: { report: FileReport }) {
   const set = (part: Partial<FileOptions>): void => void read({ ...options.value, ...part });
-  const columns = { ...found.columns, ...options.value.columns };
+  const isNeeded = isMappingNeeded(found);
+  const [isOpen, setOpen] = useState(isNeeded);
+  // It stays open while it is used.
+  useEffect(() => {
+    if (isNeeded) setOpen(true);
+  }, [isNeeded]);
   return (
-    <details open={found.problems.length > 0}>
+    <details open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>{words.columns}</summary>
       <p class="soft">{words.columnsHint}</p>
       <div class="mapping">
         {ROLES.map((role) => (
-          <label key={role}>
-            {words.roles[role]}
-            <select value={columns[role] ?? ""} onChange={(event) =>
-              set({ columns: { ...options.value.columns, [role]: event.currentTarget.value } })}>
-              <option value="">{words.none}</option>
-              {found.header.map((name, at) => <option key={at} value={name}>{name}</option>)}
-            </select>
-          </label>
+          <ColumnOf key={role} role={role} report={found} />
         ))}
         <label>
           {words.dates}
@@ -110,18 +118,70 @@ function Mapping({ report: found }: { report: FileReport }) {
             {Object.entries(words.decimalSigns).map(([sign, name]) => <option key={sign} value={sign}>{name}</option>)}
           </select>
         </label>
-        {found.households.length > 1 && (
-          <label>
-            {words.whichHousehold}
-            <select value={found.household} onChange={(event) => set({ household: event.currentTarget.value })}>
-              {found.households.map((one) => (
-                <option key={one.id} value={one.id}>{words.householdOption(one.id, one.line_count)}</option>
-              ))}
-            </select>
-          </label>
-        )}
+        <label>
+          {words.currency}
+          <input list="currencies" maxLength={3} autocomplete="off" placeholder={words.currencyHint}
+            value={options.value.currency || found.currency_code} onChange={(event) =>
+              set({ currency: event.currentTarget.value.trim().toUpperCase() })} />
+          <datalist id="currencies">{CURRENCIES.map((code) => <option key={code} value={code} />)}</datalist>
+        </label>
       </div>
     </details>
+  );
+}
+
+/** Which column has a role, with some of what it holds. */
+function ColumnOf({ role, report: found, none = words.none }: { role: string; report: FileReport; none?: string }) {
+  const column = options.value.columns[role] ?? found.columns[role] ?? "";
+  const samples = samplesOf(found, column).join(words.listSeparator);
+  return (
+    <label>
+      {words.roles[role]}
+      <select value={column} onChange={(event) =>
+        void read({ ...options.value, columns: { ...options.value.columns, [role]: event.currentTarget.value } })}>
+        <option value="">{none}</option>
+        {found.header.map((name, at) => <option key={at} value={name}>{name}</option>)}
+      </select>
+      {samples && <span class="soft sample"><bdi>{samples}</bdi></span>}
+    </label>
+  );
+}
+
+function WhichHousehold({ report: found }: { report: FileReport }) {
+  return (
+    <label class="filter">
+      {words.households(found.households.length)}
+      <select class="short" value={found.household} onChange={(event) =>
+        void read({ ...options.value, household: event.currentTarget.value })}>
+        {found.households.map((one) => (
+          <option key={one.id} value={one.id}>{words.householdOption(one.id, one.line_count)}</option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** The question which column has the date, and which the item, with the first rows of the file. */
+function MissingRoles({ report: found }: { report: FileReport }) {
+  return (
+    <div class="warning" role="group" aria-labelledby="columns-question">
+      <p id="columns-question"><strong>{words.columnsQuestion}</strong></p>
+      <div class="mapping">
+        <ColumnOf role="date" report={found} none={words.chooseColumn} />
+        <ColumnOf role="item" report={found} none={words.chooseColumn} />
+      </div>
+      <p>{words.firstRows}</p>
+      <div class="scroll" tabIndex={0} role="group" aria-label={words.firstRows}>
+        <table>
+          <thead>
+            <tr>{found.header.map((name, at) => <th scope="col" key={at}><bdi>{name}</bdi></th>)}</tr>
+          </thead>
+          <tbody>
+            {found.first_rows.map((row, at) => <tr key={at}>{row.map((cell, column) => <td key={column}><bdi>{cell}</bdi></td>)}</tr>)}
+          </tbody>
+        </table>
+      </div>
+    </div>
   );
 }
 
@@ -143,20 +203,30 @@ function Unreadable({ report: found }: { report: FileReport }) {
       </div>
     );
   }
-  const shown = found.problems.slice(0, SHOWN_REMARKS);
+  if (missingRoles(found).length > 0) return <MissingRoles report={found} />;
+  const problems = found.problems.map(({ field, message }) => ({ field, message: plainMessage(message, words.roles) }));
+  const hasRows = onlyRowsAreWrong(found);
   return (
     <div class="problem" role="alert">
-      <p>{words.cannotRead(found.problem_count)}</p>
+      <p>{hasRows ? words.wrongRows(found.problem_count) : words.cannotRead(found.problem_count)}</p>
       <ul>
-        {shown.map(({ field, message }, at) => (
+        {problems.slice(0, SHOWN_REMARKS).map(({ field, message }, at) => (
           <li key={at}><strong><bdi>{field}</bdi></strong> <bdi>{message}</bdi></li>
         ))}
       </ul>
-      {onlyRowsAreWrong(found) && (
-        <button type="button" class="main" onClick={() => void read({ ...options.value, leaveOutInvalid: true })}>
-          {words.leaveOut}
-        </button>
-      )}
+      <div class="actions">
+        {hasRows && (
+          <button type="button" class="main" onClick={() => void read({ ...options.value, leaveOutInvalid: true })}>
+            {words.leaveOut}
+          </button>
+        )}
+        {problems.length > SHOWN_REMARKS && (
+          <button type="button" onClick={() =>
+            download("problems.csv", csvOf([["where", "what"], ...problems.map(({ field, message }) => [field, message])]))}>
+            {words.downloadProblems(problems.length)}
+          </button>
+        )}
+      </div>
     </div>
   );
 }
@@ -171,7 +241,7 @@ function Remarks({ report: found }: { report: FileReport }) {
         {found.remarks.slice(0, SHOWN_REMARKS).map(({ kind, text, lines, line_count }, at) => (
           <li key={at}>
             <strong>{words.kinds[kind] ?? kind}</strong>, {words.remarkLines(lines.slice(0, 5), line_count - 5)}:{" "}
-            <bdi>{text}</bdi>
+            <bdi>{plainMessage(text, words.roles)}</bdi>
           </li>
         ))}
       </ul>
@@ -194,17 +264,18 @@ export function WishFields({ faults = NO_FAULTS }: { faults?: ReadonlyMap<string
     <>
       <div class="doubt">
         <label for="doubt">{words.doubt}</label>
-        <span aria-hidden="true">{words.doubtMore}</span>
         <input id="doubt" type="range" min="0.1" max="0.9" step="0.05" value={now.tolerance}
           aria-valuetext={words.doubtText(now.tolerance)} {...faultOf("doubt", faults)}
           onInput={(event) => set({ tolerance: Number(event.currentTarget.value) })} />
-        <span aria-hidden="true">{words.doubtLess}</span>
+        <span class="soft" aria-hidden="true">{words.doubtMore}</span>
+        <span class="soft" aria-hidden="true">{words.doubtLess}</span>
         <Fault id="doubt" faults={faults} />
       </div>
       <div class="wish">
         <label for="budget">{words.budget}</label>
         <input id="budget" class="short" inputMode="decimal" autocomplete="off" placeholder={words.any} value={now.budget}
           {...faultOf("budget", faults)} onInput={(event) => set({ budget: event.currentTarget.value })} />
+        <BudgetSlider value={now.budget} onChange={(budget) => set({ budget })} />
         <Fault id="budget" faults={faults} />
       </div>
       <div class="wish">
@@ -226,6 +297,20 @@ export function WishFields({ faults = NO_FAULTS }: { faults?: ReadonlyMap<string
         <Fault id="day" faults={faults} />
       </div>
     </>
+  );
+}
+
+/** The budget up to what the plan costs without one; only if that is known. */
+function BudgetSlider({ value, onChange }: { value: string; onChange: (budget: string) => void }) {
+  const max = Math.ceil(monthCost.value);
+  if (max < 2) return null;
+  const step = Math.max(1, Math.round(max / BUDGET_STEPS));
+  const end = Math.ceil(max / step) * step;
+  const amount = amountOf(value);
+  return (
+    <input type="range" aria-label={words.budgetSlider} min={step} max={end} step={step}
+      value={value.trim() && amount >= 0 ? Math.min(amount, end) : end} aria-valuetext={value.trim() || words.any}
+      onInput={(event) => onChange(Number(event.currentTarget.value) >= end ? "" : event.currentTarget.value)} />
   );
 }
 

@@ -25,6 +25,32 @@ export function dateQuestion(report: FileReport): DateQuestion | null {
   return null;
 }
 
+/** Roles that a file of purchases must have and this one lacks. */
+export function missingRoles(report: FileReport): ("date" | "item")[] {
+  if (report.problems.length === 0 || report.header.length < 2) return [];
+  const dates = ["date", "days_since", "day_number"];
+  return [
+    ...(dates.some((role) => role in report.columns) ? [] : ["date" as const]),
+    ...("item" in report.columns || "item_id" in report.columns ? [] : ["item" as const]),
+  ];
+}
+
+/** Some of what a column of the file holds. */
+export function samplesOf(report: FileReport, column: string): string[] {
+  const at = report.header.indexOf(column);
+  return at < 0 ? [] : [...new Set(report.first_rows.map((row) => row[at] ?? ""))].filter((text) => text !== "");
+}
+
+/** A message of the reader, with the options of the command line replaced by what this page has. */
+export function plainMessage(message: string, roles: Readonly<Record<string, string>>): string {
+  return message
+    .replace(/;? ?give --as-of [\d-]+ for deliveries from today on/, "")
+    .replace(/\.? ?Give (it|a column), such as --map \w+=COLUMN/, ". Choose it under Columns")
+    .replace(/, such as --currency (\w+)/, " under Columns, such as $1")
+    .replace(/give --map (\w+)=COLUMN/g, (_, role: string) => `choose the column of "${roles[role] ?? role}"`)
+    .replace(/--map (\w+)=COLUMN/g, (_, role: string) => `that of "${roles[role] ?? role}"`);
+}
+
 /** Whether rows alone are wrong, so that the rest of the file can go on without them. */
 export function onlyRowsAreWrong(report: FileReport): boolean {
   return (

@@ -10,7 +10,7 @@ import { archetypes, catalog, config, loadSession } from "./session.js";
 
 const words = texts.household;
 const MAX_MIB = 16;
-const DETECT: FileOptions = { columns: {}, dateFormat: "", decimal: "", household: "", leaveOutInvalid: false };
+const DETECT: FileOptions = { columns: {}, dateFormat: "", decimal: "", currency: "", household: "", leaveOutInvalid: false };
 export const FREE: Wishes = { tolerance: 0.5, budget: "", boxes: "", weekday: "" };
 
 /** How far the household is known; `ready` with a source. */
@@ -22,6 +22,8 @@ export const report = signal<FileReport | null>(null);
 export const source = signal<Source | null>(null);
 export const wishes = signal<Wishes>(FREE);
 export const step = signal<Step>("none");
+/** What the most expensive 4 weeks of the plan cost without a budget; 0 while unknown. */
+export const monthCost = signal(0);
 /** Why the file could not be read; errors of an answer belong to the view. */
 export const fileError = signal<unknown>(null);
 let current: AbortController | null = null;

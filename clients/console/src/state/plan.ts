@@ -34,6 +34,8 @@ export function explaining(name: string, plainName: string): string {
 export interface Money {
   /** What was paid for the same units; null if unknown for an item. */
   paid: number | null;
+  /** Half of the range of 8 in 10 years around what was paid; 0 if unknown. */
+  paidDeviation: number;
   shelf: number;
   plan: number;
 }
@@ -42,8 +44,11 @@ export interface Money {
 export function moneyOf(result: ProcessResult): Money | null {
   const plan = result.recommendations.plan;
   if (!plan?.item_count || !result.history_summary?.has_prices) return null;
+  // Prices of different items vary on their own.
+  const deviations = result.recommendations.recommendations.map((item) => judge(item)).map(({ low, high }) => (high - low) / 2);
   return {
     paid: plan.annual_paid ?? null,
+    paidDeviation: Math.hypot(...deviations),
     shelf: plan.annual_cost + plan.estimated_annual_savings,
     plan: plan.annual_cost,
   };

@@ -56,7 +56,8 @@ export const en = {
     badMonths: (max: number) => `Give a whole number from 1 to ${max}.`,
     badSeed: "Give a whole number, or leave it empty.",
     twice: "This item is already in the basket.",
-    simulatedNote: "These purchases are made up from what real households do. Your own file goes to Household.",
+    simulatedNote: "These purchases are made up from what real households do.",
+    ownFile: "Use purchases of your own",
   },
 
   household: {
@@ -64,7 +65,8 @@ export const en = {
     intro: "Drop a file of purchases: an export of a shop, a loyalty card or a spreadsheet. It is read, answered and forgotten.",
     drop: "Drop a file here, or",
     choose: "choose a file",
-    formats: "CSV, Excel, Parquet or JSON lines with at least a date and an item per row.",
+    formats:
+      "CSV, Excel, Parquet or JSON lines: one purchase per row, with at least its date and its item. Names of columns, order and language do not matter.",
     example: "No file at hand? Use a simulated year",
     exampleName: "simulated year.csv",
     reading: "Reading the file …",
@@ -73,6 +75,7 @@ export const en = {
     columns: "Columns",
     columnsHint: "Found by their names. Change one if it is wrong.",
     none: "not in the file",
+    chooseColumn: "choose a column",
     roles: {
       date: "Date",
       item: "Item",
@@ -81,11 +84,14 @@ export const en = {
       total: "Total of the row",
       paid: "Paid for the row",
       saving: "Amount off",
+      saving_percent: "Percent off",
       category: "Category",
       household: "Household",
       receipt: "Receipt",
     } as Record<string, string>,
-    whichHousehold: "Household",
+    households: (n: number) => `${count(n, "household", "households")} in this file. Shown:`,
+    currency: "Currency",
+    currencyHint: "not given",
     householdOption: (id: string, lines: number) => `${id || "(no name)"}: ${count(lines, "purchase", "purchases")}`,
     dates: "Dates are written",
     dateFormats: {
@@ -107,6 +113,11 @@ export const en = {
     remarkLines: (lines: number[], more: number) =>
       lines.length === 0 ? "The whole file" : `Line ${lines.join(", ")}${more > 0 ? ` and ${more} more` : ""}`,
     kinds: { "left out": "Left out", changed: "Changed", "in doubt": "In doubt" } as Record<string, string>,
+    wrongRows: (n: number) => `${count(n, "row", "rows")} cannot be read as they are:`,
+    columnsQuestion: "Which column has the date, and which the item?",
+    firstRows: "The first rows of the file:",
+    listSeparator: ", ",
+    downloadProblems: (n: number) => `Download ${n === 20 ? "the first 20" : `all ${n}`}`,
     downloadRemarks: "Download all remarks",
     stored: "Or a stored customer",
     storedUse: "Show",
@@ -116,6 +127,7 @@ export const en = {
     doubtLess: "rather run out",
     wishesHint: "Change anything, and the plan follows.",
     budget: "Budget in 4 weeks",
+    budgetSlider: "Spend less or more",
     boxes: "Boxes in 4 weeks",
     day: "Delivery day",
     any: "any",
@@ -125,6 +137,7 @@ export const en = {
     again: "Use another file",
     summary: (trips: number, items: number, from: string, to: string) =>
       `${count(trips, "shopping trip", "shopping trips")} and ${count(items, "item", "items")} from ${from} to ${to}.`,
+    planFrom: "Deliveries are planned from the day after the last purchase.",
     tooLarge: (mib: number) => `The file has more than ${mib} MiB. Export fewer years, or one household.`,
     empty: "The file is empty.",
   },
@@ -205,6 +218,7 @@ export const en = {
   money: {
     title: "A year of these items",
     today: "At what you pay now",
+    range: (low: string, high: string) => `${low} to ${high} in most years`,
     shelf: "At shelf prices",
     plan: "With subscriptions",
     saves: (amount: string) => `Subscribing to all of them saves ${amount} a year.`,
@@ -214,7 +228,7 @@ export const en = {
     noPrices: "The file has no prices, so there is no money to compare.",
     sentence: (rows: string) => `Cost of a year: ${rows}.`,
     meaning:
-      "Now: what you lately paid, promotions included. Shelf: the price on the tag. With subscriptions: after the discount, which grows with the number of items in a delivery.",
+      "Now: what you lately paid, promotions included; the line shows the range of 8 in 10 years, as promotions come and go. Shelf: the price on the tag. With subscriptions: after the discount, which grows with the number of items in a delivery.",
   },
 
   plan: {
@@ -229,6 +243,7 @@ export const en = {
       unknown: "may or may not save: prices of the last purchases differ too much",
     },
     range: (low: string, high: string) => `between ${low} and ${high} in most years`,
+    rangeFromMore: (more: string, high: string) => `in most years between ${more} more and ${high} less`,
     every: (days: number) => {
       if (days === 1) return "every day";
       if (days % 7 !== 0) return `every ${days} days`;
@@ -243,6 +258,8 @@ export const en = {
     why: "Why",
     change: "What would change it",
     noChange: "Nothing in sight would change it.",
+    changePending: "Looking for it …",
+    changeUnknown: "Not known at the moment.",
     words: "What these words mean",
     meanings: [
       ["Saves", "cheaper than what you lately paid, promotions included."],

@@ -3,36 +3,55 @@ import type { ProcessResult } from "pantree-client";
 import { useEffect } from "preact/hooks";
 import { asksForKey, processHousehold, type Source } from "../api.js";
 import { dayOfText, longDay } from "../format.js";
-import { Answer } from "../parts/answer.js";
+import { Answer, type Changes } from "../parts/answer.js";
 import { HouseholdChoice, HouseholdProblem, WishFields } from "../parts/household.js";
 import { announce } from "../parts/live.js";
-import { file, source, step, wishes } from "../state/household.js";
+import { file, monthCost, source, step, wishes } from "../state/household.js";
 import { Latest } from "../state/latest.js";
 import type { Wishes } from "../state/plan.js";
 import { texts } from "../texts/index.js";
 
 const words = texts.household;
 
+// So long after the last change, what would change the cadences is asked for, too.
+const SETTLED_MS = 400;
+
 interface Question {
   source: Source;
   wishes: Wishes;
+  withChanges: boolean;
 }
 
 const result = signal<ProcessResult | null>(null);
+const changes = signal<Changes>("pending");
 const isThinking = signal(false);
 const failure = signal<unknown>(null);
 let asked: Question | null = null;
+let settled: ReturnType<typeof setTimeout> | undefined;
 
 // While the slider moves, one request is in flight and the newest value waits.
 const answers = new Latest<Question, ProcessResult>(
-  (input, abort) => processHousehold(input.source, input.wishes, abort),
+  (input, abort) => processHousehold(input.source, input.wishes, input.withChanges, abort),
   (found) => {
     result.value = found;
     failure.value = null;
     isThinking.value = false;
+    if (!wishes.value.budget.trim()) monthCost.value = found.recommendations.plan?.max_month_cost ?? 0;
+    const question = asked;
+    changes.value = question?.withChanges ? "known" : "pending";
+    if (!question || question.withChanges) return;
     announce(texts.plan.shown(found.recommendations.recommendations.length, found.recommendations.recommendations.length));
+    settled = setTimeout(() => {
+      asked = { ...question, withChanges: true };
+      answers.request(asked);
+    }, SETTLED_MS);
   },
   (error) => {
+    if (asked?.withChanges) {
+      // The answer itself is there.
+      changes.value = "unknown";
+      return;
+    }
     isThinking.value = false;
     if (asksForKey(error)) asked = null;
     else failure.value = error;
@@ -40,6 +59,9 @@ const answers = new Latest<Question, ProcessResult>(
 );
 
 function ask(question: Question): void {
+  clearTimeout(settled);
+  // Nobody waits for the changes of an earlier answer.
+  if (asked?.withChanges) answers.cancel();
   if (question.source !== asked?.source) announce(words.thinking);
   asked = question;
   isThinking.value = true;
@@ -48,6 +70,7 @@ function ask(question: Question): void {
 }
 
 function clear(): void {
+  clearTimeout(settled);
   answers.cancel();
   asked = null;
   result.value = null;
@@ -61,7 +84,7 @@ export function Household() {
   // Also when the household or its wishes were changed in another view.
   useEffect(() => {
     if (!household) clear();
-    else if (asked?.source !== household || asked.wishes !== wanted) ask({ source: household, wishes: wanted });
+    else if (asked?.source !== household || asked.wishes !== wanted) ask({ source: household, wishes: wanted, withChanges: false });
   }, [household, wanted]);
   const shown = household && step.value !== "unreadable" ? result.value : null;
   const isBusy = step.value === "reading" || isThinking.value;
@@ -70,7 +93,7 @@ export function Household() {
       <h1>{words.title}</h1>
       {!file.value && <p class="intro screen">{words.intro}</p>}
       {failure.value !== null && (
-        <HouseholdProblem error={failure.value} onRetry={household ? () => ask({ source: household, wishes: wanted }) : undefined} />
+        <HouseholdProblem error={failure.value} onRetry={household ? () => ask({ source: household, wishes: wanted, withChanges: false }) : undefined} />
       )}
       <HouseholdChoice />
       {shown && (
@@ -91,10 +114,11 @@ export function Household() {
                 shown.history_summary.item_count,
                 longDay(dayOfText(shown.history_summary.first_date)),
                 longDay(dayOfText(shown.history_summary.last_date)),
-              )}
+              )}{" "}
+              {words.planFrom}
             </p>
           )}
-          <Answer result={shown} />
+          <Answer result={shown} changes={changes.value} />
         </div>
       )}
     </div>

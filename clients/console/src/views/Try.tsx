@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { asksForKey, client } from "../api.js";
 import { Chart } from "../charts/Chart.js";
 import { categoryName, spendChart } from "../charts/spend.js";
@@ -18,6 +18,8 @@ const words = texts.try;
 
 const wish = signal<Wish>({ lines: [], archetype: "", months: "6", seed: "", day: "" });
 const isOwnBasket = signal(false);
+// The basket of a link, which starts when the shoppers are here.
+let isLinked = false;
 // What someone typed while the limits of the gateway were still on their way stays.
 const isOwnMonths = signal(false);
 const run = signal<Run>(IDLE);
@@ -108,9 +110,20 @@ export function Try() {
   }, []);
 
   // A link fills the form; without one, the example of the usual shopper.
-  useEffect(() => {
-    if (!shoppers || (wish.value.lines.length && wish.value.archetype)) return;
-    const linked = isOwnBasket.value ? null : wishOf(route.value.query);
+  // Before the first picture, so that nothing shifts.
+  useLayoutEffect(() => {
+    let linked = isOwnBasket.value ? null : wishOf(route.value.query);
+    if (!shoppers) {
+      // The form has its size before the shoppers arrive.
+      if (linked && !wish.value.lines.length) {
+        wish.value = linked;
+        isLinked = true;
+      }
+      return;
+    }
+    if (isLinked) linked = wish.value;
+    else if (wish.value.lines.length && wish.value.archetype) return;
+    isLinked = false;
     if (linked) {
       isOwnBasket.value = true;
       wish.value = { ...linked, archetype: linked.archetype || shoppers.default_archetype };
@@ -134,7 +147,7 @@ export function Try() {
   return (
     <div class="try">
       <h1>{words.title}</h1>
-      <p class="intro">{words.intro}</p>
+      <p class="intro">{words.intro} <a href="#/household">{words.ownFile}</a></p>
       {sessionError.value !== null && <Problem error={sessionError.value} onRetry={() => void loadSession()} />}
       <div class="columns">
         <form class="panel" ref={form} onSubmit={submit} noValidate>
@@ -186,7 +199,7 @@ export function Try() {
           {run.value.phase === "failed" && <Problem error={run.value.error} onRetry={() => void start()} />}
           {run.value.result && (
             <div class={run.value.phase === "done" ? "" : "earlier"} aria-busy={run.value.phase !== "done"}>
-              <p class="soft note">{words.simulatedNote}</p>
+              <p class="soft note">{words.simulatedNote} <a href="#/household">{words.ownFile}</a></p>
               <Answer result={run.value.result} />
             </div>
           )}
@@ -231,7 +244,7 @@ function Basket({ faults }: { faults: ReadonlyMap<string, string> }) {
           <option key={item.name} value={item.name}>{categoryName(item.category)}</option>
         ))}
       </datalist>
-      <ul class="basket">
+      <ul class={`basket${lines.length === 0 && !archetypes.value && !isOwnBasket.value ? " waiting" : ""}`}>
         {lines.map((line, at) => {
           const wrong = [`name-${at}`, `price-${at}`, `quantity-${at}`].filter((field) => faults.has(field));
           const input = (field: "name" | "price" | "quantity", label: string, more: object) => (

@@ -63,17 +63,52 @@ test("unclear dates are asked once, with both readings", async ({ page }) => {
   await expect(page.getByText("Nothing is worth a subscription yet.")).toBeVisible();
 });
 
+test("columns with unknown names are asked for, with what they hold", async ({ page }) => {
+  const rows = history(80, (at) => (at % 2 ? "Milk" : "Rice")).split("\n").slice(1);
+  await page.goto("app/#/household");
+  await drop(page, "odd.csv", ["when,what,how much,pieces", ...rows].join("\n"));
+  const question = page.getByRole("group", { name: "Which column has the date, and which the item?" });
+  await expect(question.getByRole("row").nth(1)).toContainText("2026-01-01Rice2.501");
+  await expect(page.getByText("--map")).toHaveCount(0);
+  await checkAxe(page);
+  await question.getByLabel("Date").selectOption("when");
+  await question.getByLabel("Item").selectOption("what");
+  await expect(page.getByText("80 purchases read.")).toBeVisible();
+  // Without prices, the columns are open; each shows some of what it holds.
+  await page.getByLabel("Price of one").selectOption("how much");
+  await expect(page.getByLabel("Price of one").locator("xpath=following-sibling::*")).toHaveText("2.50");
+  await page.getByRole("combobox", { name: "Currency" }).fill("eur");
+  await page.keyboard.press("Enter");
+  await expect(page.locator(".verdict")).toContainText("€");
+});
+
+test("one of several households is shown, and another can be chosen", async ({ page }) => {
+  const rows = history(120, (at) => (at % 2 ? "Milk" : "Rice")).split("\n").slice(1);
+  await page.goto("app/#/household");
+  const lines = rows.map((row, at) => `${at % 3 ? "Smith" : "Jones <b>"},${row}`);
+  await drop(page, "two.csv", ["household,date,item,price,quantity", ...lines].join("\n"));
+  const choice = page.getByLabel("2 households in this file. Shown:");
+  await expect(choice).toHaveValue("Smith");
+  await choice.selectOption("Jones <b>");
+  await expect(page.getByText("40 purchases read.")).toBeVisible();
+  await expect(choice).toHaveValue("Jones <b>");
+});
+
 test("faulty rows are named by line, and the others go on", async ({ page }) => {
   const good = history(80, (at) => (at % 2 ? "Milk" : "Rice"));
   await page.goto("app/#/household");
-  await drop(page, "faults.csv", `${good}\n2026-11-01,Bread,free,1\nno date,Rice,2.50,1\n`);
+  await drop(page, "faults.csv", `${good}\n2026-11-01,Bread,free,1\nno date,Rice,2.50,1\n${"2026-11-02,Bread,n/a,1\n".repeat(5)}`);
   const problem = page.getByRole("alert");
-  await expect(problem).toContainText("2 problems");
+  await expect(problem).toContainText("7 rows cannot be read as they are");
   await expect(problem).toContainText("line 82, price");
   await expect(problem).toContainText("line 83, date");
+  await expect(problem.getByRole("listitem")).toHaveCount(5);
   await checkAxe(page);
+  const [all] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download all 7" }).click()]);
+  expect(readFileSync(await all.path(), "utf8")).toContain('"line 88, price"');
   await page.getByRole("button", { name: "Leave these rows out and go on" }).click();
   await expect(page.getByText("80 purchases read.")).toBeVisible();
+  await page.getByText("7 rows or remarks need a look").click();
   await expect(page.getByText("Left out").first()).toBeVisible();
 });
 
@@ -89,7 +124,9 @@ test("what is no file of purchases is said plainly", async ({ page }) => {
 test("the answer follows the slider", async ({ page }) => {
   const sent: number[] = [];
   page.on("request", (request) => {
-    if (request.url().endsWith("/process")) sent.push(request.postDataJSON().stockout_tolerance_ratio);
+    if (!request.url().endsWith("/process")) return;
+    const question = request.postDataJSON();
+    if (!question.include_cadence_changes) sent.push(question.stockout_tolerance_ratio);
   });
   await page.goto("app/#/household");
   await page.locator("input[type=file]").setInputFiles(EXAMPLE);
@@ -106,6 +143,9 @@ test("the answer follows the slider", async ({ page }) => {
   await expect.poll(async () => (await leads.allTextContents()).join()).not.toBe(balanced.join());
   // Values that were passed over are not asked for.
   expect(sent.length).toBeLessThan(9);
+  // What would change the cadences follows, once nothing moves.
+  await page.locator(".card summary").filter({ hasText: "What would change it" }).first().click();
+  await expect(page.locator(".card details[open]").first()).not.toContainText("Looking for it");
   await checkAxe(page);
 });
 
@@ -121,6 +161,15 @@ test("the plan keeps to a delivery day and to a number of boxes, and says what d
     .poll(async () => (await days.allTextContents()).map((text) => new Date(`${text} ${year(text)} UTC`).getUTCDay()).join(""))
     .toMatch(/^4{1,6}$/);
   await checkAxe(page);
+  const spend = page.getByLabel("Spend less or more");
+  await expect(spend).toHaveAttribute("aria-valuetext", "any");
+  await spend.focus();
+  for (let step = 0; step < 5; step++) await page.keyboard.press("ArrowLeft");
+  const budget = Number(await page.getByLabel("Budget in 4 weeks").inputValue());
+  expect(budget).toBeGreaterThan(1);
+  expect(budget).toBeLessThan(Number(await spend.getAttribute("max")));
+  await page.keyboard.press("End");
+  await expect(page.getByLabel("Budget in 4 weeks")).toHaveValue("");
   await page.getByLabel("Budget in 4 weeks").fill("0.5");
   await expect(page.locator(".card, [role=note]").first()).toBeVisible();
   await expect(page.locator("[aria-busy=false]")).toBeVisible();

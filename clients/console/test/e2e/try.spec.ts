@@ -115,6 +115,15 @@ test("a stop ends it, and what came stays", async ({ page }) => {
   await expect(page.locator("progress")).toHaveJSProperty("value", 2);
 });
 
+test("nothing shifts while the page loads and months arrive; a link is at hand for purchases of one's own", async ({ page }) => {
+  await page.goto("app/#/try?b=Milk*5.49*2~Bananas*1.99*1&m=3&s=3&d=2026-11-29");
+  await expect(page.locator(".status")).toHaveText("3 months shown.");
+  await expect(page.locator(".cards > li").first()).toBeVisible();
+  expect(await shift(page)).toBeLessThan(0.02);
+  await page.getByRole("link", { name: "Use purchases of your own" }).first().click();
+  await expect(page.getByText("Drop a file here")).toBeVisible();
+});
+
 test("hostile names appear as they are", async ({ page }) => {
   const names = ["<script>alert(1)</script>", "[/6 pieces]", "خبز أبيض", "🥛 Milk & co", 'a*b~c\\d"'];
   await page.goto("app/");

@@ -43,9 +43,11 @@ test("only what is wished for is a constraint", () => {
 
 test("money is of the plan; unknown without prices", () => {
   const plan = { item_count: 2, annual_cost: 90, estimated_annual_savings: 10, annual_paid: 85 };
+  const ranges = [[-5, 1], [2, 10]].map(([low_annual_savings, high_annual_savings]) => ({ low_annual_savings, high_annual_savings }));
+  const recommendations = ranges.map((range) => recommended("Milk", { savings_vs_paid: { expected_annual_savings: 0, ...range } }));
   const result = (part: object, has_prices = true) =>
-    ({ recommendations: { plan: { ...plan, ...part } }, history_summary: { has_prices } }) as unknown as ProcessResult;
-  expect(moneyOf(result({}))).toEqual({ paid: 85, shelf: 100, plan: 90 });
+    ({ recommendations: { plan: { ...plan, ...part }, recommendations }, history_summary: { has_prices } }) as unknown as ProcessResult;
+  expect(moneyOf(result({}))).toEqual({ paid: 85, paidDeviation: 5, shelf: 100, plan: 90 });
   expect(moneyOf(result({ annual_paid: undefined }))?.paid).toBeNull();
   expect(moneyOf(result({}, false))).toBeNull();
 });
