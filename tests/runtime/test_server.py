@@ -251,11 +251,13 @@ async def test_garbage_collection_skips_objects_from_before_serving() -> None:
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
         return Served()
 
-    objects = len(gc.get_objects())
+    objects, thresholds = len(gc.get_objects()), gc.get_threshold()
     try:
         await serve_until_signal(begin, drain_seconds=0)
+        assert gc.get_threshold() > thresholds
     finally:
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().remove_signal_handler(number)
     assert frozen[0] > objects / 2
