@@ -167,15 +167,5 @@ def planned_offer(candidate: Candidate, offer: Offer, subscription: Subscription
     if interval == offer.cadence.interval_days or forecast is None:
         return offer
     option = next(option for option in forecast.options if option.interval_days == interval)
-    changed = candidate._replace(
-        forecast=forecast._replace(
-            interval_days=option.interval_days,
-            quantity=option.quantity,
-            supply_ratio=option.supply_ratio,
-            stockout_probability=option.stockout_probability,
-            overstock_ratio=option.overstock_ratio,
-            cadence_probability=option.cadence_probability,
-            units_on_hand=option.units_on_hand,
-        )
-    )
+    changed = candidate._replace(forecast=forecast.with_option(option))
     return offer_of(changed, policy.tiers, discounted=offer.discounted, digits=offer.digits)

@@ -63,6 +63,18 @@ class Forecast(NamedTuple):
     options: tuple[DeliveryOption, ...] = ()
     """Other ways to deliver it, and the one above, best first; empty when unknown."""
 
+    def with_option(self, option: DeliveryOption) -> "Forecast":
+        """The forecast for another way to deliver the item."""
+        return self._replace(
+            interval_days=option.interval_days,
+            quantity=option.quantity,
+            supply_ratio=option.supply_ratio,
+            stockout_probability=option.stockout_probability,
+            overstock_ratio=option.overstock_ratio,
+            cadence_probability=option.cadence_probability,
+            units_on_hand=option.units_on_hand,
+        )
+
 
 class PaidPrice(NamedTuple):
     """The price that a household paid for a unit, promotions included."""

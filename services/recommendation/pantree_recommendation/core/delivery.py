@@ -42,24 +42,14 @@ def with_best_option(
     keeping = [option for option in forecast.options if keeps(candidate, forecast, option, max_supply_days)]
     # Nothing keeps if every option brings more than the household buys at once: then the smallest.
     best = keeping[0] if keeping else min(forecast.options, key=lambda option: (option.quantity, option.interval_days))
-    max_interval_days = MAX_LONGER_FACTOR * best.interval_days
-    longer = sorted(option for option in keeping if best.interval_days < option.interval_days <= max_interval_days)
-    steady = forecast.regularity_ratio >= MIN_REGULARITY
-    required_of_longer = required_probability if steady else max(required_probability, MIN_LONGER_PROBABILITY)
     chosen = best
     if best.cadence_probability < required_probability:
+        max_interval_days = MAX_LONGER_FACTOR * best.interval_days
+        longer = sorted(option for option in keeping if best.interval_days < option.interval_days <= max_interval_days)
+        steady = forecast.regularity_ratio >= MIN_REGULARITY
+        required_of_longer = required_probability if steady else max(required_probability, MIN_LONGER_PROBABILITY)
         chosen = next((option for option in longer if option.cadence_probability >= required_of_longer), best)
-    return candidate._replace(
-        forecast=forecast._replace(
-            interval_days=chosen.interval_days,
-            quantity=chosen.quantity,
-            supply_ratio=chosen.supply_ratio,
-            stockout_probability=chosen.stockout_probability,
-            overstock_ratio=chosen.overstock_ratio,
-            cadence_probability=chosen.cadence_probability,
-            units_on_hand=chosen.units_on_hand,
-        )
-    )
+    return candidate._replace(forecast=forecast.with_option(chosen))
 
 
 def keeps(

@@ -99,18 +99,37 @@ class Policy:
 
 def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
     """Why an item is not eligible for a subscription; None when it is."""
+    return item_rejection_reason(candidate, as_of, policy) or option_rejection_reason(candidate, as_of, policy)
+
+
+def item_rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
+    """Why an item is not eligible however it would be delivered; None when an option of it may be."""
     match = policy.goods.match(candidate.name, candidate.category)
     if match is not None and not policy.goods.may_offer(match.goods):
         return _goods_reason(match)
     season = season_of(candidate)
     if season is not None and (reason := _season_reason(season, candidate, as_of)) is not None:
         return reason
-    mean, forecast = candidate.mean_interval_days, candidate.effective_forecast
-    if mean is None or forecast is None or candidate.purchase_count < policy.min_purchases:
+    # An item with an interval has a forecast, at least a derived one.
+    if candidate.mean_interval_days is None or candidate.purchase_count < policy.min_purchases:
         return Reason(
             ReasonCode.TOO_FEW_PURCHASES,
             {"purchase_count": candidate.purchase_count, "min_purchases": policy.min_purchases},
         )
+    return None
+
+
+def option_rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
+    """Why the option of an item's forecast is not eligible; None when it is.
+
+    Args:
+        candidate: passes `item_rejection_reason`.
+        as_of: as-of date.
+        policy: of the shop.
+    """
+    mean, forecast = candidate.mean_interval_days, candidate.effective_forecast
+    assert mean is not None  # the item has enough purchases
+    assert forecast is not None
     thin = candidate.purchase_count < _MIN_PURCHASES_OF_OTHER_INTERVAL
     if thin and forecast.interval_days > _MAX_THIN_RATIO * mean:
         # What others buy alone would choose the cadence, and equal records would get different answers.

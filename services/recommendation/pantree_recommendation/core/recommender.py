@@ -15,7 +15,7 @@ from pantree_recommendation.core.delivery import with_best_option
 from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import NO_CONSTRAINTS, Binding, PlanConstraints, PlanItem
-from pantree_recommendation.core.policy import Policy, rejection_reason, season_of
+from pantree_recommendation.core.policy import Policy, item_rejection_reason, option_rejection_reason, season_of
 from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models
@@ -37,6 +37,7 @@ _NEAR_MISS_CODES = (
     ReasonCode.NEED_SWITCHED,
     ReasonCode.NEED_ENDED,
 )
+_NEAR_MISS_PLACES = {code: place for place, code in enumerate(_NEAR_MISS_CODES)}
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,13 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
     # Without any price, prices are unknown; next to other prices, a price of 0 is that of a free sample.
     has_prices = any(candidate.latest_unit_price > 0 for candidate in request.candidates)
     for evidence in request.candidates:
+        # Most items were bought too seldom, whichever way they would be delivered.
+        reason = item_rejection_reason(evidence, request.as_of, policy)
+        if reason is not None:
+            rejected.append(OmittedItem(evidence.name, reason))
+            continue
         candidate = with_best_option(evidence, policy.required_probability(evidence), policy.max_supply_days)
-        reason = rejection_reason(candidate, request.as_of, policy)
+        reason = option_rejection_reason(candidate, request.as_of, policy)
         if reason is None and has_prices and _is_free(candidate):
             reason = Reason(ReasonCode.NO_PRICE, {})
         if reason is None:
@@ -328,7 +334,7 @@ def _near_misses(rejected: Sequence[OmittedItem], candidates: Sequence[Candidate
         candidate = candidate_by_name[item.name]
         forecast = candidate.effective_forecast
         probability = 0.0 if forecast is None else forecast.cadence_probability
-        return _NEAR_MISS_CODES.index(item.reason.code), -probability, -candidate.purchase_count, item.name
+        return _NEAR_MISS_PLACES[item.reason.code], -probability, -candidate.purchase_count, item.name
 
-    near = [item for item in rejected if item.reason.code in _NEAR_MISS_CODES]
+    near = [item for item in rejected if item.reason.code in _NEAR_MISS_PLACES]
     return tuple(sorted(near, key=distance)[:MAX_NEAR_MISSES])

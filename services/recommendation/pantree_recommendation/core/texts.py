@@ -41,8 +41,7 @@ class Language:
             goods: label of a type of goods.
             digits: decimal places of amounts of money.
         """
-        formatter = _Formatter(self.forms, digits)
-        return formatter.vformat(self.texts[code], (), {**values, "other_item": other_item, "goods": goods})
+        return self._filled(self.texts[code], {**values, "other_item": other_item, "goods": goods}, digits)
 
     def constraint_text(
         self, constraint: str, value: float | None, items: Sequence[str], digits: int = CENT_DIGITS
@@ -56,36 +55,40 @@ class Language:
             digits: decimal places of amounts of money.
         """
         variant = "_".join(["items"] * bool(items) + ["value"] * (value is not None)) or "plain"
-        formatter = _Formatter(self.forms, digits)
-        text = self.constraints[constraint][variant]
-        return formatter.vformat(text, (), {"value": value, "items": ", ".join(items)})
+        values = {"value": value, "items": ", ".join(items)}
+        return self._filled(self.constraints[constraint][variant], values, digits)
 
+    def _filled(self, template: str, values: Mapping[str, Any], digits: int) -> str:
+        return "".join(
+            literal if name is None else literal + self._formatted(values[name], form, digits)
+            for literal, name, form in _parts(template)
+        )
 
-class _Formatter(string.Formatter):
-    """Formats numbers by the forms of a language."""
-
-    def __init__(self, forms: Mapping[str, Mapping[str, str]], digits: int) -> None:
-        self._forms = forms
-        self._digits = digits
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if not format_spec:
+    def _formatted(self, value: Any, form: str | None, digits: int) -> str:
+        """A value in one of the forms of the language."""
+        if not form:
             return str(value)
-        if format_spec == "money":
-            return f"{value:.{self._digits}f}"
-        if format_spec == "tenths":
+        if form == "money":
+            return f"{value:.{digits}f}"
+        if form == "tenths":
             return str(round(10 * value))
         number = round(value)
-        if format_spec == "every":
+        if form == "every":
             number = max(number, 1)
             weeks, rest = divmod(number, 7)
             return self._plural("every_days", number) if rest else self._plural("every_weeks", weeks)
-        return self._plural(format_spec, number)
+        return self._plural(form, number)
 
     def _plural(self, form: str, number: int) -> str:
-        forms = self._forms[form]
+        forms = self.forms[form]
         form_name = {1: "one", 2: "two"}.get(number, "other")
         return forms.get(form_name, forms["other"]).format(n=number)
+
+
+@functools.lru_cache(maxsize=256)  # there are fewer texts
+def _parts(template: str) -> tuple[tuple[str, str | None, str | None], ...]:
+    """The parts of a text: what precedes each value, its name and its form; both are None after the last value."""
+    return tuple((literal, name, form) for literal, name, form, _ in string.Formatter().parse(template))
 
 
 def read_texts(path: Path) -> dict[str, Language]:
