@@ -67,7 +67,7 @@ def fold_needs(history: PurchaseHistory, as_of_day: int, catalog: Catalog) -> Ne
     chains, replaced_items = _successors(history, groups, parts, spans, as_of_day, catalog)
     if all(len(group) == 1 for group in chains):
         return Needs(history, {}, {})
-    return _fold(history, chains, replaced_items, parts, as_of_day)
+    return _fold(history, chains, replaced_items, parts, spans, as_of_day)
 
 
 class _Span(NamedTuple):
@@ -181,7 +181,7 @@ def _next_brands(
         if number not in taken
         and len(span.days) >= _MIN_PURCHASES_TO_SUCCEED
         and as_of_day - span.last > _OVERDUE_INTERVALS * span.mean_interval
-        and np.diff(span.days).std() <= _MAX_VARIATION * span.mean_interval
+        and _is_regular(span)
     ]
     pairs = []
     firsts = np.array([span.first for span in days])
@@ -195,6 +195,15 @@ def _next_brands(
             pairs.append((old, alike[0]))
     news = Counter(new for _, new in pairs)
     return [(old, new) for old, new in pairs if news[new] == 1]
+
+
+def _is_regular(span: _Span) -> bool:
+    """Whether the standard deviation of the intervals is a small share of their mean."""
+    days = span.days.tolist()
+    count, total = len(days) - 1, span.last - span.first
+    squares = sum((after - before) ** 2 for before, after in itertools.pairwise(days))
+    # The same in whole numbers, which need no rounding: both sides times the number of intervals, and squared.
+    return count * squares - total**2 <= _MAX_VARIATION**2 * total**2
 
 
 def _are_alike(history: PurchaseHistory, old: Sequence[int], new: Sequence[int], catalog: Catalog) -> bool:
@@ -222,62 +231,77 @@ def _fold(
     chains: Sequence[Sequence[int]],
     replaced_items: Mapping[int, int],
     parts: Sequence[PackName],
+    spans: Sequence[_Span],
     as_of_day: int,
 ) -> Needs:
-    group_of = np.zeros(len(parts), np.int32)
-    factor = np.ones(len(parts))  # units of the folded history in a pack of each item
+    group_of = [0] * len(parts)
+    factor = [1.0] * len(parts)  # units of the folded history in a pack of each item
     names, categories = [], []
     packs: dict[str, Pack] = {}
     replaced: dict[str, str] = {}
+    line_counts = _line_counts(history, as_of_day)
     for number, chain in enumerate(chains):
-        group_of[list(chain)] = number
+        for item in chain:
+            group_of[item] = number
+        if len(chain) == 1:
+            names.append(history.item_names[chain[0]])
+            categories.append(history.item_categories[chain[0]])
+            continue
         current = [item for item in chain if item not in replaced_items]
-        usual = chain[0] if len(chain) == 1 else _usual(history, current, as_of_day)
+        usual = _usual(history, current, parts, spans, line_counts)
         name = history.item_names[usual]
         names.append(name)
         known = [history.item_categories[item] for item in [usual, *chain] if history.item_categories[item]]
         categories.append(known[0] if known else "")
-        if len(chain) > 1:
-            units = _units(parts, chain, usual)
-            factor[list(chain)] = [units[item] for item in chain]
-            packs[name] = Pack(units[usual], tuple(sorted(history.item_names[item] for item in current)))
-            replaced.update((history.item_names[item], name) for item in chain if item in replaced_items)
-    factors = factor[history.item_indices]
+        units = _units(parts, chain, usual)
+        for item in chain:
+            factor[item] = units[item]
+        packs[name] = Pack(units[usual], tuple(sorted(history.item_names[item] for item in current)))
+        replaced.update((history.item_names[item], name) for item in chain if item in replaced_items)
+    factors = np.array(factor, np.float64)[history.item_indices]
     folded = replace(
         history,
         item_names=tuple(names),
         item_categories=tuple(categories),
-        item_indices=group_of[history.item_indices],
+        item_indices=np.array(group_of, np.int32)[history.item_indices],
         quantities=np.maximum(np.rint(history.quantities * factors), 1).astype(np.int32),
         prices=history.prices / factors,
     )
     return Needs(folded, packs, replaced)
 
 
-def _usual(history: PurchaseHistory, items: Sequence[int], as_of_day: int) -> int:
+def _line_counts(history: PurchaseHistory, as_of_day: int) -> tuple[list[int], list[int]]:
+    """Number of lines of each item lately, and of all of its lines."""
+    recent = history.item_indices[history.days > as_of_day - _RECENT_DAYS]
+    counts = (np.bincount(indices, minlength=len(history.item_names)) for indices in (recent, history.item_indices))
+    lately, ever = (found.tolist() for found in counts)
+    return lately, ever
+
+
+def _usual(
+    history: PurchaseHistory,
+    items: Sequence[int],
+    parts: Sequence[PackName],
+    spans: Sequence[_Span],
+    line_counts: tuple[list[int], list[int]],
+) -> int:
     """The item of a need that is bought most often lately; of equals the larger one, then the one bought last."""
-    lines = np.isin(history.item_indices, list(items))
-    recent = lines & (history.days > as_of_day - _RECENT_DAYS)
-    chosen = recent if recent.any() else lines
-    found, days = history.item_indices[chosen], history.days[chosen]
-    packs = Counter(_pack_key(history.item_names[item]) for item in found)
-    latest: dict[int, int] = {}
-    for item, day in zip(found.tolist(), days.tolist(), strict=True):
-        latest[item] = max(day, latest.get(item, day))
+    lately, ever = line_counts
+    counts = lately if any(lately[item] for item in items) else ever
+    bought = [item for item in items if counts[item]]
+    lines_of_pack: defaultdict[float | None, int] = defaultdict(int)
+    for item in bought:
+        lines_of_pack[parts[item].content] += counts[item]
     return min(
-        latest,
+        bought,
         key=lambda item: (
-            -packs[_pack_key(history.item_names[item])],
-            -(_pack_key(history.item_names[item]) or 0.0),
-            -latest[item],
+            -lines_of_pack[parts[item].content],
+            -(parts[item].content or 0.0),
+            -spans[item].last,
             item_key(history.item_names[item]),
             history.item_names[item],
         ),
     )
-
-
-def _pack_key(name: str) -> float | None:
-    return read_pack(name).content
 
 
 def _units(parts: Sequence[PackName], chain: Sequence[int], usual: int) -> dict[int, int]:

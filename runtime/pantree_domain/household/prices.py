@@ -72,8 +72,7 @@ def reference_price(lines: Sequence[PaidLine], usual_discount_ratio: float = 0.0
     promoted = any(payment < price * (1 - _MIN_PROMOTION_RATIO) for price, payment in purchases)
     shelf = [purchase[0] for purchase in purchases]
     paid = [purchase[1] for purchase in purchases]
-    distinct_ratio = len({round(price, 2) for price in shelf}) / len(shelf)
-    if len(shelf) >= _MIN_PURCHASES_BY_WEIGHT and distinct_ratio > _MIN_DISTINCT_RATIO:
+    if len(shelf) >= _MIN_PURCHASES_BY_WEIGHT and _distinct_ratio(shelf) > _MIN_DISTINCT_RATIO:
         center = _median(paid)
         usual_price = _median(shelf)
         expected = _expected(center, usual_price, len(paid), usual_discount_ratio)
@@ -93,6 +92,10 @@ def reference_price(lines: Sequence[PaidLine], usual_discount_ratio: float = 0.0
     return ReferencePrice(
         shelf[-1], expected, _deviation(paid), latest, len(paid), usual_discount_ratio, promoted, by_weight=False
     )
+
+
+def _distinct_ratio(prices: Sequence[float]) -> float:
+    return len({round(price, 2) for price in prices}) / len(prices)
 
 
 def _expected(mean: float, shelf: float, count: int, usual_discount_ratio: float) -> float:

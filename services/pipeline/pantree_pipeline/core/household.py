@@ -78,8 +78,9 @@ def reference_prices(
     order = np.argsort(history.days, kind="stable")
     lines_of: list[list[PaidLine]] = [[] for _ in history.item_names]
     columns = (history.item_indices, history.days, history.quantities, history.prices, history.savings)
-    for item, *line in zip(*(column[order].tolist() for column in columns), strict=True):
-        lines_of[item].append(PaidLine(*line))
+    items, *lines = (column[order].tolist() for column in columns)
+    for item, line in zip(items, map(PaidLine, *lines), strict=True):
+        lines_of[item].append(line)
     by_name = dict(zip(history.item_names, lines_of, strict=True))
     full = float((history.prices * history.quantities).sum())
     usual_discount_ratio = min(max(float(history.savings.sum()) / full, 0.0), 1.0) if full > 0 else 0.0
