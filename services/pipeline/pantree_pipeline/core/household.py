@@ -40,8 +40,6 @@ class Household:
     """Day of the latest purchase of each item."""
     packs: Mapping[str, Pack]
     replaced: Mapping[str, str]
-    prices: Mapping[str, ReferencePrice]
-    """By name; only items that were paid for."""
     all_year: frozenset[str]
     """Items of a season that this household buys in other months, too."""
     warnings: tuple[Degradation, ...]
@@ -65,10 +63,19 @@ def prepare(history: PurchaseHistory, as_of: date) -> Household:
         last_days={name: calendar_day(day) for name, day in zip(folded.item_names, last_days.tolist(), strict=True)},
         packs=needs.packs,
         replaced=needs.replaced,
-        prices=reference_prices(history, needs.packs, frozenset(folded.item_names)),
         all_year=_bought_all_year(folded),
         warnings=(*_calendar_warnings(calendar, history, as_of), *_name_warnings(history, needs.packs)),
     )
+
+
+def household_prices(history: PurchaseHistory, household: Household) -> dict[str, ReferencePrice]:
+    """What a household lately paid, by name; only items that were paid for.
+
+    Args:
+        history: the household's, from which it was prepared.
+        household: the household.
+    """
+    return reference_prices(history, household.packs, frozenset(household.history.item_names))
 
 
 def reference_prices(

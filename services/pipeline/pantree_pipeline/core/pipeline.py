@@ -5,16 +5,17 @@ optional: if one fails, the result lacks what it would have added, and a degrada
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
+from pantree_domain.household.prices import ReferencePrice
 from pantree_domain.limits import max_items
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_pipeline.core.events import Completed, Degradation, Erased, Event, ForecastEvidence, Started
 from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
-from pantree_pipeline.core.household import COMPONENT, Household, prepare
+from pantree_pipeline.core.household import COMPONENT, Household, household_prices, prepare
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -46,6 +47,16 @@ MAX_CADENCE_CHANGES = max_items("pantree.frequency.v1.FindCadenceChangesRequest.
 MAX_PURCHASED_DAYS = 200
 
 _MS_PER_LINE = 0.005
+
+
+class _Evidence(NamedTuple):
+    """What the stages before recommendation found out about the items of a household, by name."""
+
+    analysis: HistoryAnalysis
+    enrichments: dict[str, Enrichment]
+    prices: Mapping[str, ReferencePrice]
+    """Only items that were paid for."""
+
 
 ResultT = TypeVar("ResultT")
 FirstT = TypeVar("FirstT")
@@ -139,7 +150,7 @@ class Pipeline:
         history = cast(PurchaseHistory, job.plan.source)
         household = await self._run_cpu(_MS_PER_LINE * len(history), prepare, history, job.plan.as_of)
         degradations = list(household.warnings)
-        _, _, recommendations = await self._evidence_and_recommendations(job.plan, household, degradations)
+        _, recommendations = await self._evidence_and_recommendations(job.plan, history, household, degradations)
         yield PlanMade(job, recommendations.payload, tuple(degradations))
         deliveries = self._recommender.planned_deliveries(recommendations)
         yield await self._run_cpu(_MS_PER_LINE * len(job.history), replay_plan, job, household, deliveries)
@@ -180,29 +191,32 @@ class Pipeline:
             text = f"the oldest {job.omitted_count:,} stored purchases are left out, because the customer has too many"
             degradations.append(Degradation(COMPONENT, "OLD_PURCHASES_OMITTED", text))
         if job.include_suggestions:
-            (profile, neighborhood), (analysis, enrichments) = await gather_both(
-                self._profile_and_neighborhood(job, history, degradations), self._evidence(job, household, degradations)
+            (profile, neighborhood), evidence = await gather_both(
+                self._profile_and_neighborhood(job, history, degradations),
+                self._evidence(job, history, household, degradations),
             )
-            recommendations = await self._recommend(job, household, analysis, enrichments, neighborhood, degradations)
+            recommendations = await self._recommend(job, household, evidence, neighborhood, degradations)
         else:
             # No other stage depends on the profile.
-            profile, (analysis, enrichments, recommendations) = await gather_both(
+            profile, (evidence, recommendations) = await gather_both(
                 self._profile(job, history, degradations),
-                self._evidence_and_recommendations(job, household, degradations),
+                self._evidence_and_recommendations(job, history, household, degradations),
             )
         changes = await self._cadence_changes(job, household.clock, recommendations, degradations)
         return Completed(
             job=job,
             month_count=count,
             history=history,
-            confidence_model=analysis.model,
+            confidence_model=evidence.analysis.model,
             recommendations=recommendations,
-            enrichments=enrichments,
+            enrichments=evidence.enrichments,
             profile=profile,
             # Concurrent stages finish in any order, but the same input must return the same bytes.
             degradations=tuple(sorted(degradations, key=lambda degradation: (degradation.component, degradation.code))),
             cadence_changes=changes,
-            forecasts=_forecasts(household.history, analysis, recommendations) if job.include_forecasts else (),
+            forecasts=_forecasts(household.history, evidence.analysis, recommendations)
+            if job.include_forecasts
+            else (),
         )
 
     async def _cadence_changes(
@@ -239,34 +253,38 @@ class Pipeline:
         return profile, neighborhood
 
     async def _evidence(
-        self, job: Job, household: Household, degradations: list[Degradation]
-    ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
-        return await gather_both(
+        self, job: Job, history: PurchaseHistory, household: Household, degradations: list[Degradation]
+    ) -> _Evidence:
+        analysis, (enrichments, prices) = await gather_both(
             self._frequency.analyze(
                 household.clock, job.as_of, household.last_days, job.stockout_tolerance, job.include_forecasts
             ),
-            self._enrich(household.history, degradations),
+            gather_both(self._enrich(household.history, degradations), self._prices(history, household)),
         )
+        return _Evidence(analysis, enrichments, prices)
+
+    async def _prices(self, history: PurchaseHistory, household: Household) -> Mapping[str, ReferencePrice]:
+        # The other stages send their requests first, and their services work at the same time.
+        await asyncio.sleep(0)
+        return await self._run_cpu(_MS_PER_LINE * len(history), household_prices, history, household)
 
     async def _evidence_and_recommendations(
-        self, job: Job, household: Household, degradations: list[Degradation]
-    ) -> tuple[HistoryAnalysis, dict[str, Enrichment], Recommendations]:
-        analysis, enrichments = await self._evidence(job, household, degradations)
-        recommendations = await self._recommend(job, household, analysis, enrichments, None, degradations)
-        return analysis, enrichments, recommendations
+        self, job: Job, history: PurchaseHistory, household: Household, degradations: list[Degradation]
+    ) -> tuple[_Evidence, Recommendations]:
+        evidence = await self._evidence(job, history, household, degradations)
+        return evidence, await self._recommend(job, household, evidence, None, degradations)
 
     async def _recommend(
         self,
         job: Job,
         household: Household,
-        analysis: HistoryAnalysis,
-        enrichments: dict[str, Enrichment],
+        evidence: _Evidence,
         neighborhood: Neighborhood | None,
         degradations: list[Degradation],
     ) -> Recommendations:
         recommendations = await self._recommender.recommend(
             job.customer_id,
-            [_candidate(item, enrichments.get(item.name), household) for item in analysis.items],
+            [_candidate(item, evidence, household) for item in evidence.analysis.items],
             job.as_of,
             job.max_recommendations,
             job.include_omitted,
@@ -311,12 +329,12 @@ def _forecasts(
     )
 
 
-def _candidate(item: ItemEvidence, enrichment: Enrichment | None, household: Household) -> Candidate:
+def _candidate(item: ItemEvidence, evidence: _Evidence, household: Household) -> Candidate:
     pack = household.packs.get(item.name)
     return Candidate(
         evidence=item,
-        enrichment=enrichment,
-        reference_price=household.prices.get(item.name),
+        enrichment=evidence.enrichments.get(item.name),
+        reference_price=evidence.prices.get(item.name),
         units_per_pack=1 if pack is None else pack.units,
         other_names=() if pack is None else tuple(name for name in pack.names if name != item.name),
         all_year=item.name in household.all_year,
