@@ -199,7 +199,7 @@ def _next_brands(
 
 def _is_regular(span: _Span) -> bool:
     """Whether the standard deviation of the intervals is a small share of their mean."""
-    days = span.days.tolist()
+    days: list[int] = span.days.tolist()
     count, total = len(days) - 1, span.last - span.first
     squares = sum((after - before) ** 2 for before, after in itertools.pairwise(days))
     # The same in whole numbers, which need no rounding: both sides times the number of intervals, and squared.
