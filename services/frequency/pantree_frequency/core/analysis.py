@@ -326,11 +326,11 @@ def _forecasts(
     overdue = need.is_overdue(recency, schedules.own_days)
     ever = cadence.probability_by(curve, need.gone_days(schedules.own_days))
     needs = need.need_probabilities(curve[:, int(need.SOON_DAYS) - 1], ever, overdue, switching(table))
-    within = np.stack([cadence.probability_by(curve, step * GRACE_FACTOR) for step in LADDER_DAYS.tolist()], axis=1)
+    within = cadence.probabilities_by(curve, LADDER_DAYS * GRACE_FACTOR)
     return _Forecasts(
         recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
         confidence=(100.0 * curve[:, int(CONFIDENCE_DAYS) - 1]).tolist(),
-        ladder=np.stack([cadence.probability_by(curve, step) for step in LADDER_DAYS.tolist()], axis=1).tolist(),
+        ladder=cadence.probabilities_by(curve, LADDER_DAYS).tolist(),
         expected_days=cadence.expected_days(curve).tolist(),
         median_days=np.where(curve[:, -1] >= 0.5, DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
         options=_delivery_options(supply, quantity, schedules.best, within),
@@ -361,31 +361,25 @@ def _delivery_options(
         best: int[p], position of the recommended step.
         within: float64[p, steps], probability of a purchase within each step's grace.
     """
-    steps = STEPS.tolist()
-    rows = zip(
-        supply.cost.tolist(), supply.quantity.tolist(), supply.supply_ratio.tolist(), supply.stockout.tolist(),
-        supply.overstock.tolist(), within.tolist(), supply.units_on_hand.tolist(), best.tolist(),
-        usual_quantity.tolist(), strict=True,
-    )  # fmt: skip
-    found = []
-    for cost, quantity, ratio, stockout, overstock, probability, on_hand, first, usual in rows:
-        order = sorted(
-            (position for position in range(len(steps)) if cost[position] < np.inf or position > first),
-            key=lambda position: (position != first, cost[position], position),
-        )
-        chosen, others = order[:MAX_OPTIONS], order[MAX_OPTIONS:]
-        if all(quantity[position] > usual for position in chosen):
-            chosen[-1] = next((position for position in others if quantity[position] <= usual), chosen[-1])
-        found.append(
-            tuple(
-                DeliveryOption(
-                    steps[position], quantity[position], ratio[position], stockout[position], overstock[position],
-                    probability[position], on_hand[position],
-                )
-                for position in chosen
-            )
-        )  # fmt: skip
-    return found
+    rows, positions = np.arange(len(best)), np.arange(len(STEPS))
+    rank = supply.cost.copy()
+    rank[np.isinf(rank) & (positions <= best[:, None])] = np.nan  # sorted last
+    rank[rows, best] = -np.inf
+    order = np.argsort(rank, axis=1, stable=True)
+    counts = (~np.isnan(rank)).sum(axis=1)
+    small = np.take_along_axis(supply.quantity <= usual_quantity[:, None], order, axis=1)
+    small &= positions < counts[:, None]
+    only_later = np.flatnonzero(small.any(axis=1) & ~small[:, :MAX_OPTIONS].any(axis=1))
+    order[only_later, MAX_OPTIONS - 1] = order[only_later, small[only_later].argmax(axis=1)]
+    order = order[:, :MAX_OPTIONS]
+    columns = (supply.quantity, supply.supply_ratio, supply.stockout, supply.overstock, within, supply.units_on_hand)
+    options = zip(
+        STEPS[order].tolist(), *(np.take_along_axis(column, order, axis=1).tolist() for column in columns), strict=True
+    )
+    return [
+        tuple(map(DeliveryOption._make, zip(*pair, strict=True)))[:count]
+        for pair, count in zip(options, counts.tolist(), strict=True)
+    ]
 
 
 def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int, as_of_day: int) -> ItemFrequency:

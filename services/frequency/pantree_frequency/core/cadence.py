@@ -89,18 +89,25 @@ def risks_of(intervals: Floats, *, near_only: bool = False) -> Risks:
     short = int(np.searchsorted(STEPS, HORIZON, side="right"))
     computed = allowed.copy() if near_only else np.ones_like(allowed)
     _add_risks(density, STEPS[:short], np.ascontiguousarray(computed[:, :short]), stockout, overstock)
-    for position in range(short, len(STEPS)):
-        # Beyond the horizon, distributions are known by weeks.
-        stockout[:, position] = probability_by(intervals, LADDER_DAYS[position] - 1)
-        overstock[:, position] = 1.0 - probability_by(intervals, LADDER_DAYS[position])
+    # Beyond the horizon, distributions are known by weeks.
+    stockout[:, short:] = probabilities_by(intervals, LADDER_DAYS[short:] - 1)
+    overstock[:, short:] = 1.0 - probabilities_by(intervals, LADDER_DAYS[short:])
     # The last bits depend on the machine; a response must not.
     return Risks(np.clip(stockout.round(9), 0.0, 1.0), np.clip(overstock.round(9), 0.0, 1.0), allowed)
 
 
 def probability_by(curve: Floats, days: Floats | float) -> Floats:
     """float64[p], a curve over `DAYS` at one number of days, or at float64[p] days; at most the last of `DAYS`."""
-    position = np.clip(np.searchsorted(DAYS, days, side="right") - 1, 0, len(DAYS) - 1)
-    return np.asarray(curve[np.arange(len(curve)), position])
+    return np.asarray(curve[np.arange(len(curve)), _positions(days)])
+
+
+def probabilities_by(curve: Floats, days: Floats) -> Floats:
+    """float64[p, d], a curve over `DAYS` at each of float64[d] numbers of days; at most the last of `DAYS`."""
+    return curve.take(_positions(days), axis=1)
+
+
+def _positions(days: Floats | float) -> Integers:
+    return np.asarray(np.clip(np.searchsorted(DAYS, days, side="right") - 1, 0, len(DAYS) - 1))
 
 
 def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
@@ -157,16 +164,14 @@ def steps_of_tolerances(risks: Risks, tolerances: Floats) -> NDArray[np.intp]:
     default = DEFAULT_STOCKOUT_TOLERANCE / (1.0 - DEFAULT_STOCKOUT_TOLERANCE)
     low, high = np.minimum(odds, default)[:, None], np.maximum(odds, default)[:, None]
     start, slope = _STOCKOUT_WEIGHT * some.stockout, _surplus_of(some)
-    optimal = some.allowed.copy()
-    first, last = np.repeat(low, len(STEPS), axis=1), np.repeat(high, len(STEPS), axis=1)
-    for other in positions:
-        rivals = some.allowed[:, other, None]
-        above, steeper = start - start[:, other, None], slope - slope[:, other, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = -above / steeper
-        first = np.where(rivals & (steeper < 0), np.maximum(first, crossing), first)
-        last = np.where(rivals & (steeper > 0), np.minimum(last, crossing), last)
-        optimal &= ~(rivals & (steeper == 0) & (above > 0))
+    # Every step against every other: [p, steps, others].
+    rivals = some.allowed[:, None, :]
+    above, steeper = start[:, :, None] - start[:, None, :], slope[:, :, None] - slope[:, None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = -above / steeper
+    first = np.maximum(low, np.where(rivals & (steeper < 0), crossing, -np.inf).max(axis=2))
+    last = np.minimum(high, np.where(rivals & (steeper > 0), crossing, np.inf).min(axis=2))
+    optimal = some.allowed & ~(rivals & (steeper == 0) & (above > 0)).any(axis=2)
     optimal &= first <= last
     max_position = np.where(optimal, positions, -1).max(axis=1)
     min_position = np.where(optimal, positions, len(STEPS)).min(axis=1)
