@@ -20,8 +20,10 @@ from pantree_frequency.core import (
     HistoryAnalysis,
     ItemFrequency,
     Options,
+    cadence,
 )
 from pantree_frequency.core.analysis import MAX_FITTED_DAYS, DeliveryOption
+from pantree_frequency.core.statistics import ItemStatistics
 from pantree_frequency.rules import check_history
 from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import InvalidInput, PantreeError
@@ -30,6 +32,9 @@ from pantree_runtime.status import status_of
 from pantree_runtime.validation import validate
 
 View: TypeAlias = messages.ItemFrequencyView.ValueType
+
+# What was bought once has no interval, so it is never recommended. More than half of a household's items are such.
+_MIN_PURCHASES_OF_BASIC = 2
 
 _TRENDS = {
     Trend.UNKNOWN: messages.TREND_UNSPECIFIED,
@@ -55,9 +60,14 @@ def analysis_request(request: messages.AnalyzeHistoryRequest | messages.Househol
 
 def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest) -> Options:
     """Converts the options of an analysis."""
-    if not request.HasField("stockout_tolerance_ratio"):
-        return Options(model_name=request.model_name)
-    return Options(model_name=request.model_name, stockout_tolerance=request.stockout_tolerance_ratio)
+    basic = request.view == messages.ITEM_FREQUENCY_VIEW_BASIC
+    return Options(
+        model_name=request.model_name,
+        stockout_tolerance=request.stockout_tolerance_ratio
+        if request.HasField("stockout_tolerance_ratio")
+        else cadence.DEFAULT_STOCKOUT_TOLERANCE,
+        min_purchases_to_forecast=_MIN_PURCHASES_OF_BASIC if basic else 1,
+    )
 
 
 def cadence_changes_request(request: messages.FindCadenceChangesRequest) -> tuple[AnalysisRequest, list[str], Options]:
@@ -108,6 +118,8 @@ def analysis_response(analysis: HistoryAnalysis, as_of_day: int, view: View) -> 
     for item in analysis.items:
         # `add` builds the message in place; `append` would copy it.
         response.items.add(**_item_fields(item, view))
+    for statistics in analysis.others:
+        response.items.add(**_statistics_fields(statistics))
     return response
 
 
@@ -152,24 +164,30 @@ def _day_text(day: int) -> str:
     return calendar_day(day).isoformat()
 
 
-def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
-    """The fields of `ItemFrequency` that a view holds."""
-    statistics, first_delivery, best = item.statistics, item.first_delivery, item.options[0]
-    fields: dict[str, Any] = {
+def _statistics_fields(statistics: ItemStatistics) -> dict[str, Any]:
+    """The fields of `ItemFrequency` that every view holds of items without a forecast, too."""
+    return {
         "name": statistics.name,
         "category": statistics.category,
         "purchase_count": statistics.purchase_count,
         "mean_interval_days": statistics.mean_interval_days,
         "consistency_ratio": statistics.consistency_ratio,
-        "recency_weight_ratio": item.recency_weight_ratio,
         "trend": _TRENDS[statistics.trend],
-        "confidence": item.confidence,
         "last_date": _day_text(statistics.last_day),
-        "next_due_date": "" if item.next_due_day is None else _day_text(item.next_due_day),
         "latest_unit_price": statistics.latest_unit_price,
         "typical_quantity": statistics.typical_quantity,
         "mean_paid_unit_price": statistics.mean_paid_unit_price,
         "paid_unit_price_deviation": statistics.paid_unit_price_deviation,
+    }
+
+
+def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
+    """The fields of `ItemFrequency` that a view holds."""
+    statistics, first_delivery, best = item.statistics, item.first_delivery, item.options[0]
+    fields: dict[str, Any] = _statistics_fields(statistics) | {
+        "recency_weight_ratio": item.recency_weight_ratio,
+        "confidence": item.confidence,
+        "next_due_date": "" if item.next_due_day is None else _day_text(item.next_due_day),
         "recommended_interval_days": best.interval_days,
         "recommended_quantity": best.quantity,
         "delivered_per_used_ratio": best.supply_ratio,

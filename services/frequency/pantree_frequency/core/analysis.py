@@ -99,11 +99,14 @@ class ItemFrequency(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryAnalysis:
-    """All items of a history, most confident first."""
+    """All items of a history."""
 
     items: tuple[ItemFrequency, ...]
+    """Most confident first."""
     model_name: str
     model_version: str
+    others: tuple[ItemStatistics, ...] = ()
+    """Items that were bought too rarely for a forecast, by name; see `Options.min_purchases_to_forecast`."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class Options:
     """Empty for the default model."""
     stockout_tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE
     """Above 0 (avoid stockouts) and below 1 (avoid overstock)."""
+    min_purchases_to_forecast: int = 1
+    """Items that were bought on fewer days have statistics, but no forecast."""
 
 
 @dataclass(frozen=True)
@@ -169,21 +174,31 @@ def analyze_histories(requests: Sequence[AnalysisRequest], models: Models, optio
     bought = purchases_of(requests)
     records = pair_statistics(bought)
     statistics = statistics_of_items(bought.histories, bought.pairs["item"].tolist(), records)
-    table = feature_table(bought, models.priors)
-    tolerances = tolerances_of(bought, records, models.costs, options.stockout_tolerance)
-    quantity = usual_quantity(records)
-    items: list[ItemFrequency] = []
+    purchase_counts = bought.pairs["end"] - bought.pairs["first"]
+    chosen = np.flatnonzero(purchase_counts >= options.min_purchases_to_forecast)
+    table = feature_table(bought, models.priors, chosen)
+    tolerances = tolerances_of(bought, records, models.costs, options.stockout_tolerance)[chosen]
+    quantity = usual_quantity(records)[chosen]
+    items: dict[int, ItemFrequency] = {}
     for start in range(0, len(table), _BLOCK_PAIRS):
         block = np.arange(start, min(start + _BLOCK_PAIRS, len(table)))
         forecasts = _forecasts(table.only(block), quantity[block], model, models.switching, tolerances[block])
-        items += [
-            _item_frequency(statistics[pair], forecasts, position, requests[household].as_of_day)
-            for position, (pair, household) in enumerate(zip(block.tolist(), table.households[block], strict=True))
-        ]
+        for position, (pair, household) in enumerate(
+            zip(chosen[block].tolist(), table.households[block].tolist(), strict=True)
+        ):
+            items[pair] = _item_frequency(statistics[pair], forecasts, position, requests[household].as_of_day)
     analyses = []
     for begin, end in itertools.pairwise(bought.pair_starts.tolist()):
-        ordered = sorted(items[begin:end], key=lambda item: (-item.confidence, item.statistics.name))
-        analyses.append(HistoryAnalysis(tuple(ordered), model.name, model.version))
+        forecast = [items[pair] for pair in range(begin, end) if pair in items]
+        others = [statistics[pair] for pair in range(begin, end) if pair not in items]
+        analyses.append(
+            HistoryAnalysis(
+                tuple(sorted(forecast, key=lambda item: (-item.confidence, item.statistics.name))),
+                model.name,
+                model.version,
+                tuple(sorted(others, key=lambda item: item.name)),
+            )
+        )
     return analyses
 
 

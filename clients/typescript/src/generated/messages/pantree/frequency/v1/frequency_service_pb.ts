@@ -840,7 +840,8 @@ export enum ItemFrequencyView {
    * ITEM_FREQUENCY_VIEW_BASIC holds what RecommendationService reads. It leaves out median_interval_days,
    * standard_deviation_days, coefficient_of_variation, trend_slope_days, trend_p_value, first_date, total_quantity,
    * total_spend, mean_unit_price, purchase_probabilities, expected_days and median_days; need_probabilities holds the
-   * probability of `need` only.
+   * probability of `need` only. Items that were bought on one day only come last, by name, without a forecast: their
+   * confidence and recommended_interval_days are 0.
    *
    * @generated from enum value: ITEM_FREQUENCY_VIEW_BASIC = 1;
    */
