@@ -128,6 +128,33 @@ async def test_basic_view_holds_what_recommendation_reads() -> None:
     assert basic == full
 
 
+async def test_basic_view_has_no_forecast_of_items_bought_once() -> None:
+    """Nothing recommends them, and most items of a household are such; the forecasts of the others stay the same."""
+    purchases = weekly_bananas(
+        item_names=["Bananas", "Pears", "Apples"],
+        item_categories=["produce"] * 3,
+        item_indices=[*[0] * 5, 1, 2],
+        days=[20_000, 20_007, 20_014, 20_021, 20_028, 20_030, 20_031],
+        quantities=[1] * 7,
+        prices=[*[1.99] * 5, 2.5, 2.5],
+        savings=[0.0] * 7,
+    )
+    request = messages.AnalyzeHistoryRequest(purchases=purchases, as_of="2024-11-05")
+    full = {item.name: item for item in (await analyze(request)).items}
+    request.view = messages.ITEM_FREQUENCY_VIEW_BASIC
+    bananas, *others = (await analyze(request)).items
+    assert bananas.confidence == full["Bananas"].confidence
+    assert bananas.recommended_interval_days == full["Bananas"].recommended_interval_days
+    assert full["Pears"].recommended_interval_days
+    assert [(item.name, item.purchase_count, item.last_date, item.latest_unit_price) for item in others] == [
+        ("Apples", 1, "2024-11-04", 2.5),
+        ("Pears", 1, "2024-11-03", 2.5),
+    ]
+    for item in others:
+        assert (item.confidence, item.recommended_interval_days) == (0, 0)
+        assert not item.HasField("first_delivery")
+
+
 async def test_view_of_a_batch_holds_for_each_household() -> None:
     batch = messages.AnalyzeHistoriesRequest(households=[household()] * 2, view=messages.ITEM_FREQUENCY_VIEW_BASIC)
     async with loopback(await build(FrequencySettings())) as channel:
