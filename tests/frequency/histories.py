@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.backends import model_files
 from pantree_frequency.core import AnalysisRequest, HistoryAnalysis, Models, Options, analyze_histories
+from pantree_frequency.core.cadence import DEFAULT_STOCKOUT_TOLERANCE
 
 # Name, day, quantity, price of a unit, saving on the line.
 Line = tuple[str, int, int, float, float]
@@ -60,8 +61,13 @@ def bundled_models() -> Models:
     return model_files.models_of(model_files.load())
 
 
-def analyze(history: PurchaseHistory, as_of_day: int, model_name: str = "", **options: float) -> HistoryAnalysis:
+def analyze(
+    history: PurchaseHistory,
+    as_of_day: int,
+    model_name: str = "",
+    stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE,
+) -> HistoryAnalysis:
     """The analysis of one history by the models that ship."""
-    question = AnalysisRequest(history, as_of_day)
-    (analysis,) = analyze_histories([question], bundled_models(), Options(model_name=model_name, **options))
+    options = Options(model_name, stockout_tolerance)
+    (analysis,) = analyze_histories([AnalysisRequest(history, as_of_day)], bundled_models(), options)
     return analysis
