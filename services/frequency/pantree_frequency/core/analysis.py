@@ -377,8 +377,9 @@ def _delivery_options(
         within: float64[p, steps], probability of a purchase within each step's grace.
     """
     rows, positions = np.arange(len(best)), np.arange(len(STEPS))
+    # The best one, other options by cost, then longer steps, which have no cost, and what is no option.
     rank = supply.cost.copy()
-    rank[np.isinf(rank) & (positions <= best[:, None])] = np.nan  # sorted last
+    rank[np.isinf(rank) & (positions <= best[:, None])] = np.nan
     rank[rows, best] = -np.inf
     order = np.argsort(rank, axis=1, stable=True)
     counts = (~np.isnan(rank)).sum(axis=1)
