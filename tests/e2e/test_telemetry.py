@@ -189,8 +189,11 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
                 for line in process.stdout:
                     if "All parts are serving" in line:
                         break
+                gateway = f"http://{variables['PANTREE_GATEWAY_ADDRESS']}"
+                for path in ("/live", "/ready", "/health", "/metrics"):
+                    assert httpx.get(f"{gateway}{path}").status_code == 200
                 answer = httpx.post(
-                    f"http://{variables['PANTREE_GATEWAY_ADDRESS']}/api/v1/process",
+                    f"{gateway}/api/v1/process",
                     json=REQUEST,
                     headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"},
                     timeout=TIMEOUT_SECONDS,
@@ -233,6 +236,11 @@ def test_spans_are_one_tree(observed: Observed) -> None:
     ids = {span.span_id for _, span in observed.trace}
     roots = [span.name for _, span in observed.trace if span.parent_span_id not in ids]
     assert roots == ["POST /api/v1/process"]
+
+
+def test_probes_scrapes_and_checks_of_health_begin_no_traces(observed: Observed) -> None:
+    others = [(part, span.name) for part, span in observed.spans if span.trace_id.hex() != TRACE_ID]
+    assert others == [("pantree-vector", "open qdrant")]  # of the start
 
 
 def test_attributes_of_spans_are_documented(observed: Observed) -> None:

@@ -12,6 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pantree_runtime import telemetry
+from pantree_runtime.settings import load_settings
+from pantree_vector.settings import VectorSettings
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -63,6 +65,12 @@ def test_spans_are_exported_over_http(path: str) -> None:
         telemetry.stop_tracing()
     assert collected.paths == ["/v1/traces"]
     assert [span.name for span in collected.spans] == ["POST /api/v1/process"]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_protocol_is_that_of_the_environment(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    assert load_settings(VectorSettings).otlp_protocol == protocol
 
 
 def test_probes_begin_no_traces_and_continue_those_of_callers() -> None:
