@@ -23,7 +23,7 @@ from tests.console.test_build import BUILD, CONSOLE
 from tests.e2e.mesh import RunningMesh
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-MAX_SECONDS = 420
+MAX_SECONDS = 600
 MAX_SECONDS_TO_COMPILE = 120
 KEY = "the-right-key"
 
@@ -113,6 +113,7 @@ async def until_compiled(mesh: RunningMesh) -> None:
 
 
 @needs_chromium
+@pytest.mark.timeout(MAX_SECONDS + MAX_SECONDS_TO_COMPILE + 60)
 @pytest.mark.asyncio(loop_scope="session")
 async def test_in_chromium(mesh: RunningMesh, keyed: str, tmp_path: Path) -> None:
     await until_compiled(mesh)

@@ -107,7 +107,7 @@ function entriesOf({ recommendations: set }: ProcessResult): Entry[] {
     .map((item, at) => ({
       item,
       judged: judge(item),
-      // Names may repeat where a shop tells items apart by id.
+      // Names may repeat where a shop distinguishes items by id.
       forecast: set.forecasts[at]?.name === item.name ? set.forecasts[at] : forecasts.get(item.name),
       change: changes.get(item.name) ?? "",
       related: (related.get(item.name) ?? []).filter((one) => one.relation === "RELATION_COMPLEMENT").map((one) => one.name),

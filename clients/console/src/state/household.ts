@@ -22,7 +22,7 @@ export const report = signal<FileReport | null>(null);
 export const source = signal<Source | null>(null);
 export const wishes = signal<Wishes>(FREE);
 export const step = signal<Step>("none");
-/** What the most expensive 4 weeks of the plan cost without a budget; 0 while unknown. */
+/** Highest cost of 4 weeks of the plan without a budget; 0 while unknown. */
 export const monthCost = signal(0);
 /** Why the file could not be read; errors of an answer belong to the view. */
 export const fileError = signal<unknown>(null);

@@ -115,6 +115,33 @@ test("a stop ends it, and what came stays", async ({ page }) => {
   await expect(page.locator("progress")).toHaveJSProperty("value", 2);
 });
 
+test("runs leave nothing behind", async ({ page }) => {
+  await page.goto("app/#/try?b=Milk*5.49*2&m=1&s=3&d=2026-11-29");
+  const status = page.locator(".status");
+  await expect(status).toHaveText("1 month shown.");
+  const session = await page.context().newCDPSession(page);
+  const counts = async (): Promise<{ nodes: number; jsEventListeners: number }> => {
+    await session.send("HeapProfiler.collectGarbage");
+    const { nodes, jsEventListeners } = await session.send("Memory.getDOMCounters");
+    return { nodes, jsEventListeners };
+  };
+  const again = async (runs: number): Promise<void> => {
+    for (let run = 0; run < runs; run++) {
+      const stream = page.waitForEvent("websocket");
+      await page.getByRole("button", { name: "Show me" }).click();
+      await (await stream).waitForEvent("close");
+      await expect(status).toHaveAttribute("data-phase", "done");
+    }
+  };
+  await again(2);
+  const before = await counts();
+  await again(8);
+  const after = await counts();
+  // One run has some 20 listeners and 400 nodes.
+  expect(after.jsEventListeners - before.jsEventListeners).toBeLessThan(20);
+  expect(after.nodes - before.nodes).toBeLessThan(400);
+});
+
 test("nothing shifts while the page loads and months arrive; a link is at hand for purchases of one's own", async ({ page }) => {
   await page.goto("app/#/try?b=Milk*5.49*2~Bananas*1.99*1&m=3&s=3&d=2026-11-29");
   await expect(page.locator(".status")).toHaveText("3 months shown.");

@@ -74,7 +74,7 @@ test("first month", async ({ browser, page }) => {
   }
 });
 
-/** A household that buys 200 items, each in its own rhythm. */
+/** A household that buys 200 items, every one to four weeks. */
 function history(): string {
   const rows = ["date,item,price,quantity"];
   const first = Date.UTC(2026, 0, 2);

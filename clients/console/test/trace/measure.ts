@@ -40,8 +40,8 @@ export function framesText({ frames, tasks }: Recorded): string {
   const percentile = (share: number): string => (gaps[Math.floor(share * (gaps.length - 1))] ?? 0).toFixed(1);
   return (
     `${(gaps.length / seconds).toFixed(1)} frames/s; ${((100 * late) / gaps.length).toFixed(1)} % over 16.7 ms; ` +
-    `p95 ${percentile(0.95)}, p99 ${percentile(0.99)}, longest ${percentile(1)} ms; ` +
-    `${tasks.length} tasks over 50 ms${tasks.length ? `, longest ${Math.max(...tasks).toFixed(0)} ms` : ""} (${seconds.toFixed(1)} s)`
+    `p95 ${percentile(0.95)}, p99 ${percentile(0.99)}, max ${percentile(1)} ms; ` +
+    `${tasks.length} tasks over 50 ms${tasks.length ? `, max ${Math.max(...tasks).toFixed(0)} ms` : ""} (${seconds.toFixed(1)} s)`
   );
 }
 
