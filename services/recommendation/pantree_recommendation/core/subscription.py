@@ -186,6 +186,11 @@ def plan_of(
         paid = round_to_cent(sum(one.annual_paid or 0.0 for one in subscriptions), digits)
     cost = round_to_cent(costs, digits)
     savings = sum(max(0.0, one.annual_shelf_cost - one.price.annual_cost) for one in subscriptions)
+    # An item has few distinct discounts, and many deliveries.
+    charges = [
+        {ratio: _charge(one.planned, policy, ratio, digits) for ratio in set(one.planned.discount_ratios)}
+        for one in subscriptions
+    ]
     largest = policy.tiers.tiers[-1].discount_ratio
     ratios = [ratio for one in subscriptions if one.planned.item.discounted for ratio in one.planned.discount_ratios]
     days = {day for one in subscriptions for day in one.planned.days if day <= YEAR_DAYS}
@@ -197,20 +202,21 @@ def plan_of(
         annual_savings_vs_paid=None if paid is None else round_to_cent(paid - cost, digits),
         best_discount_ratio=sum(ratio >= largest for ratio in ratios) / len(ratios) if ratios else 0.0,
         boxes_per_month=round(len(days) * MONTH_DAYS / YEAR_DAYS, 2),
-        deliveries=_calendar(subscriptions, policy, digits),
+        deliveries=_calendar(subscriptions, charges, digits),
         objective=round(float(deliveries.objective), 4),
-        max_month_cost=_max_month_cost(subscriptions, policy, digits),
+        max_month_cost=_max_month_cost(subscriptions, charges, digits),
         budget=budget,
     )
 
 
-def _max_month_cost(subscriptions: Sequence[Subscription], policy: PlanPolicy, digits: int) -> float:
+def _max_month_cost(
+    subscriptions: Sequence[Subscription], charges: Sequence[Mapping[float, float]], digits: int
+) -> float:
+    """Price of the most expensive 28 days, from the price of a delivery of each subscription by discount."""
     costs: defaultdict[int, float] = defaultdict(float)
-    for one in subscriptions:
-        ratios = one.planned.discount_ratios
-        charges = {ratio: _charge(one.planned, policy, ratio, digits) for ratio in set(ratios)}
-        for day, ratio in zip(one.planned.days, ratios, strict=True):
-            costs[day] += charges[ratio]
+    for one, charge in zip(subscriptions, charges, strict=True):
+        for day, ratio in zip(one.planned.days, one.planned.discount_ratios, strict=True):
+            costs[day] += charge[ratio]
     days = sorted(costs)
     highest, first, month = 0.0, 0, 0.0
     for day in days:
@@ -222,20 +228,22 @@ def _max_month_cost(subscriptions: Sequence[Subscription], policy: PlanPolicy, d
     return round_to_cent(highest, digits)
 
 
-def _calendar(subscriptions: Sequence[Subscription], policy: PlanPolicy, digits: int) -> tuple[Delivery, ...]:
+def _calendar(
+    subscriptions: Sequence[Subscription], charges: Sequence[Mapping[float, float]], digits: int
+) -> tuple[Delivery, ...]:
+    """The boxes, from the price of a delivery of each subscription by discount."""
     by_day: defaultdict[int, list[DeliveredItem]] = defaultdict(list)
     ratio_of: dict[int, float] = {}
-    for one in subscriptions:
+    for one, charge in zip(subscriptions, charges, strict=True):
         planned = one.planned
         quantity, item = planned.option.quantity, planned.item
-        # An item has few distinct prices, and many deliveries.
         entries: dict[float, DeliveredItem] = {}
         for day, ratio in zip(planned.days, planned.discount_ratios, strict=True):
             if day > CALENDAR_DAYS:
                 break
             entry = entries.get(ratio)
             if entry is None:
-                price = _charge(planned, policy, ratio, digits)
+                price = charge[ratio]
                 saving = None
                 if one.annual_paid is not None and not item.discounted:
                     saving = 0.0
