@@ -82,7 +82,7 @@ certs: .venv/dev.stamp ## Make certificates for a mesh with TLS on this machine,
 	@$(BIN)/python -m scripts.make_certificates
 
 test: .venv/dev.stamp ## Run the tests
-	@$(BIN)/pytest -m "not packaging and not images and not milvus_server"
+	@$(BIN)/pytest -m "not packaging and not images and not milvus_server and not spark"
 
 format: .venv/dev.stamp ## Format the code and the protos
 	@$(BIN)/ruff format $(CODE)
@@ -100,9 +100,9 @@ clean: ## Remove .venv, caches and build results
 
 ##@ Checks
 
-.PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install typescript
-.PHONY: batch-faults typescript-install console-install console-build console-test console-trace spectral-install random-requests pins
-check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install console-install spectral-install test milvus packaging ## Run everything that CI runs, except for one image
+.PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install spark spark-install
+.PHONY: typescript batch-faults batch-kills typescript-install console-install console-build console-test console-trace spectral-install random-requests pins
+check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install console-install spectral-install test milvus spark packaging ## Run everything that CI runs, except for one image
 
 format-check: .venv/dev.stamp ## Check the format of the code and the protos
 	@$(BIN)/ruff format --check $(CODE)
@@ -144,6 +144,13 @@ milvus-install: .venv/dev.stamp
 milvus: milvus-install ## Test the vector store with a real Milvus server, where PyPI has one
 	@$(BIN)/pytest -rs -m milvus_server tests/vector
 
+spark-install: .venv/dev.stamp
+	@$(PIP) install --constraint scripts/constraints.txt --group spark \
+	  || echo "no Spark here: the tests that need it will be skipped"
+
+spark: spark-install ## Score batches on Spark, where there is Java: equal to those of a pool of processes
+	@$(BIN)/pytest -rs -m spark tests/batch
+
 typescript-install: .venv/dev.stamp
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(TYPESCRIPT)/node_modules/install.stamp; \
 	  else echo "no npm here: the tests of the TypeScript client will be skipped"; fi
@@ -173,6 +180,11 @@ history-kills: .venv/dev.stamp ## Kill the history service during a million appe
 
 batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times each, and compare the published runs
 	@PANTREE_TEST_KILLS=50 $(BIN)/pytest tests/batch/test_run.py
+
+# KILLS=20 kills fewer.
+KILLS ?= 50
+batch-kills: spark-install ## Kill pool workers, executors, Python workers and drivers at random 50 times (KILLS=50); every run must be equal
+	@$(BIN)/python -m tests.batch.kills $(KILLS)
 
 random-requests: .venv/dev.stamp ## Send thousands of random requests, as the OpenAPI document describes them: to the gateway, then to a whole mesh
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py

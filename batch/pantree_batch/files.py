@@ -3,8 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
+
+_REMOVAL_ATTEMPTS = 20
+_REMOVAL_PAUSE_SECONDS = 0.2
 
 
 def write_json(file: Path, content: Any) -> None:
@@ -25,6 +30,24 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_directory(directory: Path) -> None:
+    """Removes a directory to which a process that is still ending may write.
+
+    Raises:
+        OSError: if that process does not stop.
+    """
+    for _ in range(_REMOVAL_ATTEMPTS):
+        try:
+            shutil.rmtree(directory)
+        except OSError:
+            if not directory.exists():
+                return
+            time.sleep(_REMOVAL_PAUSE_SECONDS)
+        else:
+            return
+    shutil.rmtree(directory)
 
 
 def checksum(file: Path) -> str:

@@ -13,7 +13,6 @@ OUT/_unpublished/run_id=ID/        in progress, or stopped
 import fcntl
 import hashlib
 import json
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,15 +22,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from pantree_batch.engine import Engine, Task
 from pantree_batch.errors import BatchError, InvalidTable, RunFailed
-from pantree_batch.files import sync_directory, write_json
+from pantree_batch.files import remove_directory, sync_directory, write_json
 from pantree_batch.fingerprint import fingerprint
 from pantree_batch.layout import Table, last_date_of, read_table
 from pantree_batch.method import RunOptions
 from pantree_batch.program import report_of
 from pantree_batch.report import write_report
 from pantree_batch.scoring import method_of
-from pantree_batch.workers import Task, WorkerPool
 from pantree_pipeline.core.replay import DAYS_PER_WEEK
 
 MANIFEST = "manifest.json"
@@ -101,11 +100,19 @@ def score(
     out: Path,
     options: ScoreOptions,
     *,
-    worker_count: int,
+    engine: Engine,
     max_rejected_ratio: float = DEFAULT_MAX_REJECTED_RATIO,
     progress: Progress | None = None,
 ) -> RunState:
     """Scores a table and publishes the run; continues one that was stopped.
+
+    Args:
+        table_directory: written by `layout`.
+        out: directory of the runs.
+        options: of the run.
+        engine: runs the buckets; closed at the end.
+        max_rejected_ratio: share of the households above which the run stops.
+        progress: gets the progress.
 
     Raises:
         BatchError: if the table is invalid, or the run stopped.
@@ -132,7 +139,7 @@ def score(
         }
         write_json(directory / _PLAN, plan)
     with _lock(out / _UNPUBLISHED / f".{run_id}.lock", run_id):
-        _run(table, out, run_id, options, worker_count, max_rejected_ratio, progress or Progress())
+        _run(table, out, run_id, options, engine, max_rejected_ratio, progress or Progress())
     return state_of(out, run_id)
 
 
@@ -140,7 +147,7 @@ def resume(
     out: Path,
     run_id: str = "",
     *,
-    worker_count: int,
+    engine: Engine,
     max_rejected_ratio: float = DEFAULT_MAX_REJECTED_RATIO,
     progress: Progress | None = None,
 ) -> RunState:
@@ -149,7 +156,7 @@ def resume(
     Args:
         out: directory of the runs.
         run_id: may be empty if there is only one.
-        worker_count: processes.
+        engine: runs the buckets; may be another one than before.
         max_rejected_ratio: share of the households above which the run stops.
         progress: gets the progress.
 
@@ -175,7 +182,7 @@ def resume(
         Path(plan["table"]),
         out,
         options,
-        worker_count=worker_count,
+        engine=engine,
         max_rejected_ratio=max_rejected_ratio,
         progress=progress,
     )
@@ -186,13 +193,13 @@ def _run(
     out: Path,
     run_id: str,
     options: ScoreOptions,
-    worker_count: int,
+    engine: Engine,
     max_rejected_ratio: float,
     progress: Progress,
 ) -> None:
     directory = out / _UNPUBLISHED / f"run_id={run_id}"
     for unfinished in directory.glob("_wave=*"):
-        shutil.rmtree(unfinished)
+        remove_directory(unfinished)
     waves = [
         range(begin, min(begin + options.wave_buckets, table.bucket_count))
         for begin in range(0, table.bucket_count, options.wave_buckets)
@@ -201,15 +208,14 @@ def _run(
     progress.start(
         sum(table.household_counts[bucket] for number in committed for bucket in waves[number]), table.household_count
     )
-    pool = WorkerPool(worker_count)
     try:
         for number, buckets in enumerate(waves):
             if number not in committed:
-                _commit_wave(pool, table, directory, number, buckets, run_id, options, progress)
+                _commit_wave(engine, table, directory, number, buckets, run_id, options, progress)
                 progress.committed(number + 1, len(waves))
             _check_rejected(table, directory, max_rejected_ratio)
     finally:
-        pool.close()
+        engine.close()
     _publish(table, out, directory, run_id, options, len(waves))
 
 
@@ -229,7 +235,7 @@ def _wave_directory(directory: Path, number: int) -> Path:
 
 
 def _commit_wave(
-    pool: WorkerPool,
+    engine: Engine,
     table: Table,
     directory: Path,
     number: int,
@@ -245,7 +251,7 @@ def _commit_wave(
     unfinished.mkdir()
     files: list[dict[str, Any]] = []
     models: set[tuple[str, str]] = set()
-    for finished in pool.run(tasks, progress.advance):
+    for finished in engine.run(tasks, progress.advance):
         files += finished.files
         models.update(finished.models)
     households = sum(file["row_count"] for file in files if file["table"] in ("households", "quarantine"))

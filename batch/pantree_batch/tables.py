@@ -62,7 +62,8 @@ class BucketWriter:
         self._tables = tables
         self._files = {table: directory / table / f"{bucket:05}.parquet" for table in tables.schemas}
         for file in self._files.values():
-            file.parent.mkdir(parents=True, exist_ok=True)
+            # No parents: a process that has been given up brings no directory back that its successor has removed.
+            file.parent.mkdir(exist_ok=True)
         self._groups = {table: _RowGroups(self._files[table], schema) for table, schema in tables.schemas.items()}
         self.models: set[tuple[str, str]] = set()
 

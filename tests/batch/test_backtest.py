@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from pantree_batch import run
 from pantree_batch.changes import changes
+from pantree_batch.engines.local import LocalEngine
 from pantree_batch.errors import BatchError, InvalidTable
 from pantree_batch.layout import lay_out
 from pantree_batch.program import report_of
@@ -52,7 +53,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def backtest(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunState]:
     out = tmp_path_factory.mktemp("backtest")
-    return out, run.score(table, out, OPTIONS, worker_count=1, max_rejected_ratio=0.5)
+    return out, run.score(table, out, OPTIONS, engine=LocalEngine(1), max_rejected_ratio=0.5)
 
 
 def rows(out: Path, run_id: str, name: str) -> list[dict[str, Any]]:
@@ -155,7 +156,7 @@ def test_report_does_not_depend_on_the_division_into_waves(
     table: Path, backtest: tuple[Path, RunState], tmp_path: Path
 ) -> None:
     options = ScoreOptions(BEGIN, wave_buckets=3, week_count=WEEKS)
-    state = run.score(table, tmp_path, options, worker_count=1, max_rejected_ratio=0.5)
+    state = run.score(table, tmp_path, options, engine=LocalEngine(1), max_rejected_ratio=0.5)
     other = json.loads((tmp_path / f"run_id={state.run_id}" / REPORT).read_bytes())
     for name in ("categories", "items", "rejected", "subscription_count"):
         values = [json.dumps(one[name]) for one in (other, report(backtest))]
@@ -186,7 +187,7 @@ def test_page_of_a_program_without_offers_or_prices(backtest: tuple[Path, RunSta
 
 def test_weeks_that_the_table_does_not_have_are_refused(table: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidTable, match=r"the latest purchase of .* 12 weeks from 2026-03-20 end on 2026-06-12"):
-        run.score(table, tmp_path, ScoreOptions(date(2026, 3, 20), week_count=12), worker_count=1)
+        run.score(table, tmp_path, ScoreOptions(date(2026, 3, 20), week_count=12), engine=LocalEngine(1))
     assert not list(tmp_path.iterdir())
 
 

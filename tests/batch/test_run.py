@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from pantree_batch import run
+from pantree_batch.engines.local import LocalEngine
 from pantree_batch.errors import BatchError, RunFailed
 from pantree_batch.files import checksum
 from pantree_batch.layout import lay_out, read_table
@@ -39,7 +40,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunState]:
     out = tmp_path_factory.mktemp("undisturbed")
-    return out, run.score(table, out, OPTIONS, worker_count=1)
+    return out, run.score(table, out, OPTIONS, engine=LocalEngine(1))
 
 
 def test_published_run_agrees_with_its_manifest(undisturbed: tuple[Path, RunState]) -> None:
@@ -66,7 +67,7 @@ def test_published_run_agrees_with_its_manifest(undisturbed: tuple[Path, RunStat
 def test_published_run_is_not_repeated(undisturbed: tuple[Path, RunState], table: Path) -> None:
     out, state = undisturbed
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
-    assert run.score(table, out, OPTIONS, worker_count=1) == state
+    assert run.score(table, out, OPTIONS, engine=LocalEngine(1)) == state
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")} == before
 
 
@@ -96,7 +97,7 @@ class Killer(Progress):
 
 def test_killed_worker_changes_nothing(table: Path, undisturbed: tuple[Path, RunState], tmp_path: Path) -> None:
     killer = Killer(3, KILLS)
-    state = run.score(table, tmp_path, OPTIONS, worker_count=2, progress=killer)
+    state = run.score(table, tmp_path, OPTIONS, engine=LocalEngine(2), progress=killer)
     assert killer.kills < KILLS
     assert contents(tmp_path / f"run_id={state.run_id}") == contents(undisturbed[0] / f"run_id={state.run_id}")
 
@@ -120,7 +121,7 @@ def test_killed_driver_is_resumed(table: Path, undisturbed: tuple[Path, RunState
             driver.kill()
     waves = {file: file.stat().st_ino for file in tmp_path.glob("_unpublished/run_id=*/wave=*")}
     if not list(visible(tmp_path)):
-        run.resume(tmp_path, worker_count=2)
+        run.resume(tmp_path, engine=LocalEngine(2))
     (published,) = visible(tmp_path)
     for wave, inode in waves.items():
         assert (published / wave.name).stat().st_ino == inode
@@ -134,14 +135,14 @@ def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
     lines[0]["currency_code"] = "EUR"
     lay_out(write(tmp_path / "in.parquet", lines), tmp_path / "table", 2)
     with pytest.raises(RunFailed, match="1 of 4 households cannot be scored"):
-        run.score(tmp_path / "table", tmp_path / "out", OPTIONS, worker_count=1, max_rejected_ratio=0.2)
+        run.score(tmp_path / "table", tmp_path / "out", OPTIONS, engine=LocalEngine(1), max_rejected_ratio=0.2)
     assert not list(visible(tmp_path / "out"))
     (state,) = run.states_of(tmp_path / "out")
     assert (state.published, state.rejected_count) == (False, 1)
-    resumed = run.resume(tmp_path / "out", worker_count=1, max_rejected_ratio=0.25)
+    resumed = run.resume(tmp_path / "out", engine=LocalEngine(1), max_rejected_ratio=0.25)
     assert (resumed.published, resumed.rejected_count) == (True, 1)
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(BatchError, match="has none"):
-        run.resume(tmp_path, worker_count=1)
+        run.resume(tmp_path, engine=LocalEngine(1))

@@ -19,6 +19,7 @@ from rich.table import Table
 from pantree_cli.help import examples
 
 if TYPE_CHECKING:
+    from pantree_batch.engine import Engine
     from pantree_batch.run import Progress, RunState
 
 batch_app = typer.Typer(
@@ -35,9 +36,18 @@ errors = Console(stderr=True, markup=False, emoji=False)
 
 InTable = Annotated[Path, typer.Argument(metavar="TABLE", help="Directory written by pantree batch layout.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Directory of the runs.")]
-Workers = Annotated[
-    int, typer.Option(metavar="N", min=1, max=1024, help="Number of processes; one per processor by default.")
+EngineName = Annotated[
+    str, typer.Option("--engine", metavar="local|spark", help="What runs it: processes of this machine, or Spark.")
 ]
+Workers = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, max=1024, help="Processes of the local engine; one per processor by default."),
+]
+Master = Annotated[
+    str,
+    typer.Option(metavar="URL", help="Master of Spark, such as local-cluster[2,1,1024]; by default, as Spark is set."),
+]
+Conf = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Setting of Spark; repeat it for several.")]
 MaxRecommendations = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=100, help="Maximum number of offers of a household.")
 ]
@@ -83,8 +93,10 @@ def score(
         datetime,
         typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="As-of date; later purchases don't count."),
     ],
-    engine: Annotated[str, typer.Option(metavar="local", help="Engine: processes of this machine.")] = "local",
+    engine: EngineName = "local",
     workers: Workers = _CPUS,
+    master: Master = "",
+    conf: Conf = None,
     max_recommendations: MaxRecommendations = None,
     wave_buckets: WaveBuckets = 16,
     max_rejected: MaxRejected = 0.05,
@@ -95,15 +107,13 @@ def score(
     The run is published in OUT/run_id=ID.
     A run that was stopped continues where it stopped. A run that is published is not repeated.
     """
-    _check_installed()
-    if engine != "local":
-        raise typer.BadParameter(f"must be local; is {engine}", param_hint="--engine")
+    chosen = _engine(engine, workers, master, conf)
     from pantree_batch.run import ScoreOptions
     from pantree_batch.run import score as run
 
     with _translated_errors(), _progress(metrics) as progress:
         options = ScoreOptions(as_of.date(), max_recommendations, wave_buckets)
-        state = run(table, out, options, worker_count=workers, max_rejected_ratio=max_rejected, progress=progress)
+        state = run(table, out, options, engine=chosen, max_rejected_ratio=max_rejected, progress=progress)
     _print_published(state, out)
 
 
@@ -118,7 +128,10 @@ def backtest(
     weeks: Annotated[
         int, typer.Option(metavar="N", min=1, max=12, help="Weeks to replay; the table must have their purchases.")
     ] = 12,
+    engine: EngineName = "local",
     workers: Workers = _CPUS,
+    master: Master = "",
+    conf: Conf = None,
     max_recommendations: MaxRecommendations = None,
     wave_buckets: WaveBuckets = 16,
     max_rejected: MaxRejected = 0.05,
@@ -129,14 +142,14 @@ def backtest(
     The run is published in OUT/run_id=ID, with report.html to send on and report.json for programs.
     A run that was stopped continues where it stopped.
     """
-    _check_installed()
+    chosen = _engine(engine, workers, master, conf)
     from pantree_batch.report import PAGE, REPORT
     from pantree_batch.run import ScoreOptions
     from pantree_batch.run import score as run
 
     with _translated_errors(), _progress(metrics) as progress:
         options = ScoreOptions(begin.date(), max_recommendations, wave_buckets, weeks)
-        state = run(table, out, options, worker_count=workers, max_rejected_ratio=max_rejected, progress=progress)
+        state = run(table, out, options, engine=chosen, max_rejected_ratio=max_rejected, progress=progress)
     directory = out / f"run_id={state.run_id}"
     _print_backtest(json.loads((directory / REPORT).read_bytes()))
     console.print(f"Report: {directory / PAGE}", soft_wrap=True)
@@ -146,16 +159,22 @@ def backtest(
 def resume(
     out: Out,
     run_id: Annotated[str, typer.Argument(metavar="[RUN]", help="Run to continue, if there are several.")] = "",
+    engine: EngineName = "local",
     workers: Workers = _CPUS,
+    master: Master = "",
+    conf: Conf = None,
     max_rejected: MaxRejected = 0.05,
     metrics: Metrics = None,
 ) -> None:
-    """Continue a run that was stopped. Committed buckets are not scored again."""
-    _check_installed()
+    """Continue a run that was stopped. Committed buckets are not scored again.
+
+    The engine may be another one than before.
+    """
+    chosen = _engine(engine, workers, master, conf)
     from pantree_batch.run import resume as run
 
     with _translated_errors(), _progress(metrics) as progress:
-        state = run(out, run_id, worker_count=workers, max_rejected_ratio=max_rejected, progress=progress)
+        state = run(out, run_id, engine=chosen, max_rejected_ratio=max_rejected, progress=progress)
     _print_published(state, out)
 
 
@@ -267,6 +286,26 @@ def _print_backtest(report: dict[str, Any]) -> None:
         ):
             table.add_row(text, f"{amounts['figures'][name]['value']:,.2f}{currency}")
     console.print(table)
+
+
+def _engine(name: str, workers: int, master: str, conf: list[str] | None) -> "Engine":
+    _check_installed()
+    if name == "local":
+        if master or conf:
+            raise typer.BadParameter("--master and --conf need --engine spark", param_hint="--engine")
+        from pantree_batch.engines.local import LocalEngine
+
+        return LocalEngine(workers)
+    if name != "spark":
+        raise typer.BadParameter(f"must be local or spark; is {name}", param_hint="--engine")
+    settings = [one.partition("=") for one in conf or []]
+    if any(not separator for _, separator, _ in settings):
+        raise typer.BadParameter("must be NAME=VALUE, such as spark.executor.memory=2g", param_hint="--conf")
+    if importlib.util.find_spec("pyspark") is None:
+        raise typer.BadParameter("Spark needs more packages: pip install 'pantree[batch-spark]'", param_hint="--engine")
+    from pantree_batch.engines.spark import SparkEngine
+
+    return SparkEngine(master, {setting: value for setting, _, value in settings})
 
 
 def _check_installed() -> None:

@@ -1,4 +1,4 @@
-"""Processes that score buckets. One that ends unexpectedly is replaced, and its bucket starts again."""
+"""A pool of processes on this machine. One that ends unexpectedly is replaced, and its bucket starts again."""
 
 import contextlib
 import multiprocessing
@@ -9,40 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any
 
+from pantree_batch.engine import ENDS_TO_SKIP, MAX_ENDS, Finished, Task, score_bucket
 from pantree_batch.errors import BatchError, RunFailed
 from pantree_batch.household import Key
-from pantree_batch.method import RunOptions
-
-# Processes that end at one household before it is skipped, after the first one, whose household is unknown.
-_ENDS_TO_SKIP = 2
-# Processes that end at different households of one bucket before the run gives up.
-_MAX_ENDS = 20
-
-
-@dataclass(frozen=True)
-class Task:
-    """A bucket to score."""
-
-    bucket: int
-    lines: Path | None
-    directory: Path
-    """To write below."""
-    options: RunOptions
-    skipped: frozenset[Key] = frozenset()
-    careful: bool = False
-    """Report each household before it is scored."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A bucket is written."""
-
-    bucket: int
-    files: tuple[dict[str, Any], ...]
-    models: tuple[tuple[str, str], ...]
 
 
 @dataclass
@@ -66,10 +36,7 @@ def _work(pipe: connection.Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Logs of services would mix with the progress of the run.
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
-    from pantree_batch.layout import batches_of
     from pantree_batch.scorer import Scorer
-    from pantree_batch.scoring import Safeguards, method_of, score_batches
-    from pantree_batch.tables import BucketWriter
 
     try:
         scorer = Scorer()
@@ -85,14 +52,11 @@ def _work(pipe: connection.Connection) -> None:
         def before_each(key: Key) -> None:
             pipe.send(("household", key))
 
+        def on_rows(count: int) -> None:
+            pipe.send(("progress", count))
+
         try:
-            safeguards = Safeguards(task.skipped, before_each if task.careful else None)
-            with BucketWriter(task.directory, task.bucket, method_of(task.options).tables) as writer:
-                for scored in score_batches(batches_of(task.lines), scorer, task.options, safeguards):
-                    writer.add(scored)
-                    pipe.send(("progress", scored.num_rows))
-            files = tuple(vars(file) for file in writer.written())
-            pipe.send(("finished", Finished(task.bucket, files, tuple(sorted(writer.models)))))
+            pipe.send(("finished", score_bucket(task, scorer, before_each, on_rows)))
         except BatchError as error:
             pipe.send(("failed", f"bucket {task.bucket}: {error}"))
         except Exception as error:
@@ -107,7 +71,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-class WorkerPool:
+class LocalEngine:
     """A fixed number of processes, started by `run` and ended by `close`."""
 
     def __init__(self, worker_count: int) -> None:
@@ -121,15 +85,7 @@ class WorkerPool:
         return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
 
     def run(self, tasks: Sequence[Task], on_progress: Callable[[int], None]) -> Iterator[Finished]:
-        """The buckets as they are written, in any order.
-
-        Args:
-            tasks: buckets.
-            on_progress: gets the number of further households; below zero if a bucket starts again.
-
-        Raises:
-            RunFailed: if a bucket cannot be scored.
-        """
+        """The buckets as they are written, in any order."""
         waiting = deque(tasks)
         ends: dict[int, _Ends] = {}
         done: Counter[int] = Counter()
@@ -197,10 +153,10 @@ def _after_end(task: Task, worker: _Worker, ends: _Ends) -> Task:
     skipped = task.skipped
     if worker.last_key is not None:
         ends.at[worker.last_key] += 1
-        if ends.at[worker.last_key] >= _ENDS_TO_SKIP:
+        if ends.at[worker.last_key] >= ENDS_TO_SKIP:
             skipped |= {worker.last_key}
             ends.count = 0
-    if ends.count > _MAX_ENDS:
+    if ends.count > MAX_ENDS:
         code = worker.process.exitcode
         raise RunFailed(
             f"bucket {task.bucket}: {ends.count} processes ended unexpectedly, the last one with exit code {code}; "

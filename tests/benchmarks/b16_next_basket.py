@@ -1,4 +1,4 @@
-"""B11: the next basket of a household with 300 items, against LightGBM's own evaluation of the same trees alone."""
+"""B16: the next basket of a household with 300 items, against LightGBM's own evaluation of the same trees alone."""
 
 import lightgbm
 import numpy as np
@@ -68,7 +68,7 @@ def measure() -> list[Measurement]:
         work, baseline = alternate(predict, bare, _ROUNDS)
         measurements.append(
             Measurement(
-                "B11", f"next basket of a household with {_ITEMS} {kind} items", "LightGBM's predict alone", work,
+                "B16", f"next basket of a household with {_ITEMS} {kind} items", "LightGBM's predict alone", work,
                 baseline, work / baseline, _LEVEL,
             )
         )  # fmt: skip
