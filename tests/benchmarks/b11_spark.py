@@ -66,11 +66,11 @@ def _used(arguments: list[str], folder: Path) -> _Usage:
     command = [sys.executable, "-m", "pantree_cli", "batch", "score", *arguments]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
-        watched = psutil.Process(process.pid)
+        root = psutil.Process(process.pid)
 
         def watch() -> None:
             while not ended.wait(_SAMPLE_SECONDS):
-                usage.sample(watched)
+                usage.sample(root)
 
         thread = threading.Thread(target=watch)
         thread.start()
