@@ -23,7 +23,7 @@ from pantree_batch.engines.spark import SparkEngine
 from pantree_batch.errors import RunFailed
 from pantree_batch.fingerprint import fingerprint
 from pantree_batch.layout import lay_out
-from pantree_batch.run import ScoreOptions
+from pantree_batch.run import Progress, ScoreOptions
 from tests.batch.drive import SPARK, SPARK_SETTINGS
 from tests.batch.kills import OPTIONS, contents, disturbed_run
 from tests.batch.populations import lines_of, population, write
@@ -74,8 +74,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_run_equals_that_of_the_local_engine(table: Path, session: Any, tmp_path: Path) -> None:
     local = run.score(table, tmp_path / "local", OPTIONS, engine=LocalEngine(1))
-    on_spark = run.score(table, tmp_path / "spark", OPTIONS, engine=SparkEngine())
+    progress = _Households()
+    on_spark = run.score(table, tmp_path / "spark", OPTIONS, engine=SparkEngine(), progress=progress)
     assert on_spark == local
+    assert progress.count == HOUSEHOLDS
     assert (local.household_count, local.rejected_count) == (HOUSEHOLDS, 1)
     name = f"run_id={local.run_id}"
     assert contents(tmp_path / "spark" / name) == contents(tmp_path / "local" / name)
@@ -167,6 +169,14 @@ def test_run_equals_an_undisturbed_one_after_kills(tmp_path: Path) -> None:
     kinds = ("Python worker", "executor", "driver")
     killed = disturbed_run(written, tmp_path / "out", expected, "spark", kinds, random.Random(7))
     assert dict(killed) == dict.fromkeys(kinds, 1)
+
+
+class _Households(Progress):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def advance(self, households: int) -> None:
+        self.count += households
 
 
 class _Counter:
