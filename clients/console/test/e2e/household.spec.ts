@@ -175,6 +175,19 @@ test("the plan keeps to a delivery day and to a number of boxes, and says what d
   await expect(page.locator("[aria-busy=false]")).toBeVisible();
 });
 
+test.describe("on a phone", () => {
+  test.use({ viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
+
+  test("no view is wider than the screen, and each can be reached", async ({ page }) => {
+    await page.goto("app/#/household");
+    for (const view of ["What if", "Program", "System", "Try it", "Household"]) {
+      await page.getByRole("link", { name: view, exact: true }).tap();
+      await expect(page.getByRole("link", { name: view, exact: true })).toHaveAttribute("aria-current", "page");
+      expect(await page.evaluate(() => innerWidth)).toBe(360);
+    }
+  });
+});
+
 test("20,000 lines with hostile names", async ({ page }) => {
   // A mesh that has just started computes slowly at first.
   test.setTimeout(180_000);
