@@ -1,6 +1,6 @@
 """A transaction of a tenant, and what several operations do in it.
 
-Statements are sent without waiting for the answers of earlier ones (a pipeline, in libpq's words): whoever fetches an
+Statements are sent without waiting for the answers of earlier ones (a pipeline, in libpq's words): fetching an
 answer waits once for all of them, and the last ones travel with the end of the transaction.
 """
 
@@ -96,7 +96,7 @@ async def begin(
 ) -> AsyncIterator[Transaction]:
     """A transaction for a tenant; with `snapshot`, it only reads, and all its statements see the same state."""
     transaction = Transaction(connection)
-    # Not the connection's own `transaction`, which waits for more answers. Whoever lends it rolls back after an error.
+    # Not the connection's own `transaction`, which waits for more answers. The pool rolls back after an error.
     async with transaction.pipelined():
         await transaction.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "BEGIN")
         await transaction.name_tenant(tenant_id)

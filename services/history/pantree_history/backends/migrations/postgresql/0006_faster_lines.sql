@@ -3,5 +3,5 @@
 ALTER POLICY of_tenant ON purchase_line
   USING ('=' || tenant_id = (SELECT current_setting('pantree.tenant', true)));
 
--- Looked up for each line, it was half of the work of an import. Whoever adds or moves lines has locked their household.
+-- Looked up for each line, it was half of the work of an import. A call that adds or moves lines has locked their household.
 ALTER TABLE purchase_line DROP CONSTRAINT purchase_line_household_key_fkey;
