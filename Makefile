@@ -175,7 +175,7 @@ console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the 
 console-trace: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Measure frames and memory of the console on an idle machine; traces go to build/traces
 	@$(BIN)/python -m tests.console.trace
 
-history-kills: .venv/dev.stamp ## Kill the history service during a million appended and imported lines; takes half an hour
+history-kills: .venv/dev.stamp ## Kill the history service and its database during a million appended and imported lines each; takes 45 minutes
 	@PANTREE_TEST_KILLED_LINES=1000000 $(BIN)/pytest --timeout=3600 tests/history/test_kill.py
 
 batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times each, and compare the published runs

@@ -1,4 +1,4 @@
-"""Kills the service during appends and imports: every acknowledged line is stored once, and none in part.
+"""Kills the service or its database during appends and imports: every acknowledged line is stored once, none in part.
 
 The number of lines is small in CI; `PANTREE_TEST_KILLED_LINES` sets another (`make history-kills`).
 """
@@ -16,6 +16,7 @@ import pytest
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.history.v1 import history_service_pb2_grpc as rpc
 from pantree_cli.mesh import free_ports
+from tests.postgresql_server import PostgresqlServer
 
 LINES = int(os.environ.get("PANTREE_TEST_KILLED_LINES", "4000"))
 KILLS = 3 if LINES <= 10_000 else 12
@@ -74,15 +75,18 @@ async def until_answered(call: object) -> object:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("system", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("system", "killed"), [("sqlite", "service"), ("postgresql", "service"), ("postgresql", "database")]
+)
 async def test_every_acknowledged_line_is_stored_once(
-    system: str, tmp_path: Path, request: pytest.FixtureRequest
+    system: str, killed: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     url = f"sqlite://{tmp_path}/history.db" if system == "sqlite" else request.getfixturevalue("database_url")
     service = Service(url)
     await service.start()
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
     acknowledged: set[tuple[str, str]] = set()
+    kills: list[int] = []
     finished = asyncio.Event()
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.port}", options=options) as channel:
@@ -114,12 +118,21 @@ async def test_every_acknowledged_line_is_stored_once(
 
         async def kill_at_random() -> None:
             moments = random.Random(7)
+            await until_answered(lambda: stub.ListCustomers(messages.ListCustomersRequest(), timeout=20))
             for _ in range(KILLS):
                 await asyncio.sleep(moments.uniform(0.2, 0.8) if LINES <= 10_000 else moments.uniform(5, 60))
                 if finished.is_set():
                     return
-                await service.kill()
-                await service.start()
+                if killed == "service":
+                    await service.kill()
+                    await service.start()
+                else:
+                    database: PostgresqlServer = request.getfixturevalue("postgresql")
+                    database.kill()
+                    await asyncio.sleep(0.3)
+                    # Not in a thread: gRPC does not survive a fork from there.
+                    database.start()
+                kills.append(len(acknowledged))
 
         killing = asyncio.create_task(kill_at_random())
         await asyncio.gather(append(0), append(1), import_lines())
@@ -133,6 +146,7 @@ async def test_every_acknowledged_line_is_stored_once(
     await service.kill()
     assert len(stored) == len(set(stored)) == 2 * (LINES // 4 // 5 * 5) + LINES // 2
     assert acknowledged == set(stored)
+    assert kills
 
 
 def batch(first: int, count: int) -> messages.ImportPurchasesRequest:
