@@ -168,3 +168,26 @@ async def test_changed_migration_is_refused(history: History, database_url: str)
     with pytest.raises(StoreMismatch, match="migration 1 "):
         await store.open()
     await store.close()
+
+
+async def test_erased_content_is_not_in_the_files_of_tables_after_a_full_vacuum(
+    history: History, database_url: str, postgresql: PostgresqlServer
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+
+        async def files() -> list[str]:
+            """Files of tables and indexes that have the marker; the write-ahead log is not one of them."""
+            await connection.execute("CHECKPOINT")
+            folder = postgresql.folder / "data" / "base"
+            return [path.name for path in folder.rglob("*") if path.is_file() and b"erasemark" in path.read_bytes()]
+
+        await history.append(Household("north", "erasemark"), receipt(1, 0, *(f"erasemark {at}" for at in range(50))))
+        await history.append(HOME, receipt(2, 0, "Milk"))
+        await connection.execute("ANALYZE")
+        assert await files()
+        await history.erase(Household("north", "erasemark"))
+        await history.maintain()
+        rows = await connection.execute("SELECT count(*) FROM pg_stats WHERE most_common_vals::text ~ 'erasemark'")
+        assert await rows.fetchone() == (0,)
+        await connection.execute("VACUUM FULL")
+        assert await files() == []

@@ -61,7 +61,10 @@ from pantree_runtime.errors import StoreMismatch
 ROLE = "pantree_history"
 MIN_VERSION = 150_000
 # Tables from which rows are deleted.
-_COMPACTED = ("purchase_line", "household", "household_merge", "subscription_event", "subscription_delivery")
+_COMPACTED = (
+    "purchase_line", "household", "household_merge", "subscription_offer", "subscription", "subscription_delivery",
+    "subscription_event", "subscription_request",
+)  # fmt: skip
 # Key of the advisory lock that lets one service migrate at a time: an arbitrary number.
 _MIGRATION_LOCK = 5_005_707
 
@@ -306,11 +309,11 @@ class PostgresqlStore(HistoryStore):
                 await count_usage(transaction, tenant_id)
 
     async def compact(self) -> None:
-        # The owner of the tables, who is the user of the URL, may do so.
+        # The owner of the tables, who is the user of the URL, may do so. Statistics have values of rows, too.
         with self._errors():
             async with await AsyncConnection.connect(self._place, autocommit=True, **self._options) as connection:
                 for table in _COMPACTED:
-                    await connection.execute(f"VACUUM {table}".encode())
+                    await connection.execute(f"VACUUM (ANALYZE) {table}".encode())
 
     async def erase(self, household: Household, digest: Digest, erased_at: int) -> Erased:
         # Two transactions: the ledger is on disk before anything is destroyed. From then on, nothing is merged with it.

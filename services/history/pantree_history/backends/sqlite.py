@@ -62,6 +62,8 @@ _FIND = (
     f"SELECT household_key, {_CONTENT} FROM purchase_line WHERE tenant_id = ? AND order_id = ? AND line_id = ? "
     "AND (revision = 1 OR superseded_at IS NULL) ORDER BY revision"
 )
+_COUNT_LINES = "SELECT line_count FROM household WHERE household_key = ?"
+_FIND_ALL = f"SELECT {_CONTENT} FROM purchase_line WHERE household_key = ? AND (revision = 1 OR superseded_at IS NULL)"
 _CHANGE = "UPDATE household SET change_number = ?, changed_at = ?, line_count = line_count + ? WHERE household_key = ?"
 _STATE = "household_id, change_number, changed_at, line_count, merged_into"
 _MERGE = "household_id, merged_into, merged_at, actor, moved_line_count"
@@ -487,9 +489,22 @@ class _Append:
             outcomes = [Outcome.ADDED] * len(lines)
         except sqlite3.IntegrityError:
             self._connection.execute("ROLLBACK TO lines")
-            outcomes = [self._insert_one(one, row) for one, row in zip(lines, rows, strict=True)]
+            same = self._stored_lines(lines)
+            outcomes = [
+                Outcome.DUPLICATE if one.line in same[one.household_id] else self._insert_one(one, row)
+                for one, row in zip(lines, rows, strict=True)
+            ]
         self._connection.execute("RELEASE lines")
         return outcomes
+
+    def _stored_lines(self, lines: Sequence[LineOf]) -> dict[str, set[Any]]:
+        """Stored lines, as first and as now, of households most of whose lines may be repeated; looked up at once."""
+        stored: dict[str, set[Any]] = {}
+        for household_id, count in Counter(one.household_id for one in lines).items():
+            key = (self._keys[household_id],)
+            (known,) = self._connection.execute(_COUNT_LINES, key).fetchone()
+            stored[household_id] = set(self._connection.execute(_FIND_ALL, key)) if known < 2 * count else set()
+        return stored
 
     def _insert_one(self, one: LineOf, row: tuple[Any, ...]) -> Outcome:
         stored = self._connection.execute(_FIND, (self._tenant_id, *one.line.key)).fetchall()
