@@ -259,7 +259,7 @@ async def test_own_connection_of_the_role_sees_one_tenant_in_every_table(databas
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
 
         async def rows(sql: str) -> list[Any]:
-            return await (await connection.execute(sql.encode())).fetchall()
+            return list(await (await connection.execute(sql.encode())).fetchall())
 
         tables = [
             name

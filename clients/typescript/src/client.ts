@@ -2,19 +2,26 @@
 import { converse, type WebSocketConstructor } from "./conversation.js";
 import { ComponentUnavailableError, errorOfResponse, InvalidInputError, isTransient } from "./errors.js";
 import type {
+  AppendPurchasesRequest,
+  AppendPurchasesResponse,
   Archetype,
   CatalogItem,
+  CorrectPurchasesRequest,
+  CorrectPurchasesResponse,
+  EraseCustomerResponse,
   GetConfigResponse,
   GetModelsResponse,
   GetStatusResponse,
   ListArchetypesResponse,
   ListCatalogItemsResponse,
+  ListPurchasesResponse,
   NextBasketInput,
   NextBasketResult,
   PlanInput,
   PlanResult,
   ProcessInput,
   ProcessResult,
+  PurchaseLine,
   StreamProcessEvent,
   WhatIfEvent,
   WhatIfInput,
@@ -146,13 +153,7 @@ export class PantreeClient {
     options: CallOptions,
   ): AsyncGenerator<Event, void, undefined> {
     const { customer_id, ...request } = input;
-    // Such a path has no route. The gateway reports other invalid IDs.
-    if (customer_id === "") {
-      const fields = [{ field: "customer_id", message: "must have 1 to 128 characters" }];
-      throw new InvalidInputError(`customer_id: ${fields[0]?.message}`, { code: "INVALID_INPUT", fields });
-    }
-    const path = route.replace("{customer_id}", encodeURIComponent(customer_id));
-    const url = this.base.replace(/^http/, "ws") + path;
+    const url = this.base.replace(/^http/, "ws") + pathOf(route, customer_id);
     const WebSocket = this.webSocket();
     const deadline = new Deadline(
       options.timeoutSeconds ?? this.options.streamTimeoutSeconds ?? 300,
@@ -218,6 +219,55 @@ export class PantreeClient {
    */
   streamWhatIf(input: WhatIfInput, options: CallOptions = {}): AsyncGenerator<WhatIfEvent, void, undefined> {
     return this.events<WhatIfEvent>(ROUTES.whatIf.path, input, options);
+  }
+
+  /**
+   * Stores purchases of a household: all of them, or none and an error. Each line is stored once, however often the call is
+   * repeated. Then `process`, `stream` and `nextBasket` take `stored_history` in place of purchases.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async appendPurchases(input: AppendPurchasesRequest, options: CallOptions = {}): Promise<AppendPurchasesResponse> {
+    const { customer_id, ...lines } = input;
+    return this.request<AppendPurchasesResponse>(pathOf(ROUTES.appendPurchases.path, customer_id), options, lines);
+  }
+
+  /**
+   * Replaces or removes stored purchases of a household: all of them, or none and an error.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async correctPurchases(input: CorrectPurchasesRequest, options: CallOptions = {}): Promise<CorrectPurchasesResponse> {
+    const { customer_id, ...lines } = input;
+    return this.request<CorrectPurchasesResponse>(pathOf(ROUTES.correctPurchases.path, customer_id), options, lines);
+  }
+
+  /**
+   * Returns the stored purchases of a household, from all pages, ordered by day, order and line.
+   *
+   * @throws NotFoundError when nothing is stored
+   */
+  async purchases(customer_id: string, options: CallOptions = {}): Promise<PurchaseLine[]> {
+    const purchases: PurchaseLine[] = [];
+    let page_token = "";
+    do {
+      const query = new URLSearchParams({ page_size: "1000", page_token });
+      const path = `${pathOf(ROUTES.listPurchases.path, customer_id)}?${query}`;
+      const page = await this.request<ListPurchasesResponse>(path, options);
+      purchases.push(...page.purchases);
+      page_token = page.next_page_token;
+    } while (page_token);
+    return purchases;
+  }
+
+  /**
+   * Erases a household in all parts, and refuses its purchases from then on. The receipt says what was removed where.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async eraseCustomer(customer_id: string, options: CallOptions = {}): Promise<EraseCustomerResponse> {
+    const { path, verb } = ROUTES.eraseCustomer;
+    return this.request<EraseCustomerResponse>(pathOf(path, customer_id), options, undefined, 200, verb);
   }
 
   /** Returns the kinds of shopper that can be simulated, from all pages. */
@@ -287,13 +337,14 @@ export class PantreeClient {
     options: CallOptions,
     body?: object,
     acceptedStatus = 200,
+    verb = body ? "POST" : "GET",
   ): Promise<Body> {
     const seconds = options.timeoutSeconds ?? this.options.timeoutSeconds ?? 30;
     const deadline = new Deadline(seconds, options.signal, GRACE_SECONDS);
     try {
       for (let attempt = 1; ; attempt++) {
         try {
-          const response = await this.send(path, deadline, body);
+          const response = await this.send(path, deadline, verb, body);
           const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
           const isAccepted = response.ok || (isJson && response.status === acceptedStatus);
           if (!isAccepted) throw await errorOfResponse(response);
@@ -309,7 +360,7 @@ export class PantreeClient {
     }
   }
 
-  private async send(path: string, deadline: Deadline, body?: object): Promise<Response> {
+  private async send(path: string, deadline: Deadline, verb: string, body?: object): Promise<Response> {
     const fetch = this.options.fetch ?? globalThis.fetch;
     const { apiKey } = this.options;
     const token = await this.token();
@@ -320,7 +371,7 @@ export class PantreeClient {
       [TIMEOUT_HEADER]: deadline.remainingSeconds.toFixed(3),
       ...(body && { "Content-Type": body instanceof Blob ? "application/octet-stream" : "application/json" }),
     };
-    const request = { method: body ? "POST" : "GET", headers, signal: deadline.signal };
+    const request = { method: verb, headers, signal: deadline.signal };
     const content = body instanceof Blob ? body : JSON.stringify(body);
     try {
       return await fetch(this.base + path, body ? { ...request, body: content } : request);
@@ -359,4 +410,14 @@ export class PantreeClient {
     }
     return found;
   }
+}
+
+/** The path of a route of a customer. */
+function pathOf(route: string, customer_id: string): string {
+  // Such a path has no route. The gateway reports other invalid IDs.
+  if (customer_id === "") {
+    const fields = [{ field: "customer_id", message: "must have 1 to 128 characters" }];
+    throw new InvalidInputError(`customer_id: ${fields[0]?.message}`, { code: "INVALID_INPUT", fields });
+  }
+  return route.replace("{customer_id}", encodeURIComponent(customer_id));
 }
