@@ -32,7 +32,7 @@ def measure() -> list[Measurement]:
     with process("hold") as (bare_id, bare):
         floor = asyncio.run(_bare_streams(bare_id, bare))
     name = f"MiB per open WebSocket, {_STREAMS} of them"
-    return [Measurement("B10", name, "bare grpc.aio stream, MiB", work, floor, work / floor, "≤ 3 × bare")]
+    return [Measurement("B10", name, "bare grpc.aio stream, MiB", work, floor, work / floor, "≤ 2.5 × bare")]
 
 
 @contextlib.contextmanager

@@ -103,9 +103,9 @@ def bulk_statistics_of_lines() -> Comparison:
         f"statistics of {rows:,} lines",
         own_seconds,
         (
-            Baseline("Polars, lazy", polars_seconds, min_speedup=12),
-            Baseline("DuckDB", duckdb_seconds, min_speedup=6),
-            Baseline("np.argsort of the key", floor_seconds, max_ratio=1.6),
+            Baseline("Polars, lazy", polars_seconds, min_speedup=30),
+            Baseline("DuckDB", duckdb_seconds, min_speedup=15),
+            Baseline("np.argsort of the key", floor_seconds, max_ratio=0.6),
         ),
         {
             "threads": f"{_THREADS} (Polars {pl.thread_pool_size()})",
@@ -144,6 +144,6 @@ def bulk_scoring() -> Comparison:
     return Comparison(
         f"scores of {len(table):,} pairs, features included",
         own_seconds,
-        (Baseline("LightGBM predict on ready rows", predict_seconds, max_ratio=2),),
+        (Baseline("LightGBM predict on ready rows", predict_seconds, max_ratio=0.2),),
         {"features": len(loaded.manifest.features), "pairs per second": round(len(table) / own_seconds)},
     )
