@@ -28,6 +28,8 @@ from pantree_enrichment.core.model_item import model_item
 ANSWERS = Path("build") / "quality" / "model_answers.jsonl"
 # As for one item in a call of the service.
 _MAX_TOKENS = 176
+# A server without an accelerator reads and writes some ten tokens a second.
+_MAX_SECONDS = 300.0
 _STATED = re.compile(r'"category"\s*:\s*"(\w+)"\s*,\s*"certainty_ratio"\s*:\s*([0-9.eE+-]+)\s*,')
 
 
@@ -80,7 +82,7 @@ async def ask(client: httpx.AsyncClient, model: str, name: str, *, reads_all: bo
     entry = json.dumps({"index": 0, "name": item.name, "category": item.category}, ensure_ascii=False)
     body = DEFAULT_FORM.body(model, load_prompt().system, f'{{"items": [\n{entry}\n]}}', _MAX_TOKENS)
     reader, text = ReplyReader([item]), ""
-    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+    async with asyncio.timeout(_MAX_SECONDS), client.stream("POST", "/v1/chat/completions", json=body) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
             piece = text_of_event(line.encode())

@@ -139,10 +139,33 @@ def format_of(data: bytes, options: ReadOptions | None = None) -> FileFormat:
     options = options or ReadOptions()
     table = read_table(data, options, score, Notes())
     header = [text_of(cell) for cell in table.header.cells]
-    given = {role: header.index(name) for role, name in options.columns.items() if name in header}
-    found = find_columns(header, given)
+    given = {role: at for role, name in options.columns.items() if (at := _position(header, name)) is not None}
+    return _format_of(table, _columns(header, given, options))
+
+
+def _position(header: Sequence[str], name: str) -> int | None:
+    """Of a column with this name, or else with one that differs in spelling only; None for an empty or unknown one."""
+    if name in header:
+        return header.index(name) if name else None
+    alike = (position for position, other in enumerate(header) if name and normalized(other) == normalized(name))
+    return next(alike, None)
+
+
+def _columns(header: Sequence[str], given: Mapping[str, int], options: ReadOptions) -> Columns:
+    """The columns of a file, without roles that the options leave out.
+
+    Args:
+        header: names of the columns.
+        given: positions that the options give, by role.
+        options: of the reader.
+    """
+    found = find_columns(header, dict(given))
     positions = {role: at for role, at in found.positions.items() if options.columns.get(role) != ""}
-    return _format_of(table, Columns(found.layout, positions))
+    if "saving" in given:
+        positions.pop("saving_percent", None)
+    if "saving_percent" in given:
+        positions.pop("saving", None)
+    return Columns(found.layout, positions, found.savings)
 
 
 def _format_of(table: Table, columns: Columns, decimal: str = "", dates: str = "") -> FileFormat:
@@ -217,26 +240,18 @@ class _Interpreter:
     def _find_columns(self) -> Columns:
         header = self._header
         given: dict[str, int] = {}
-        ignored = set()
-        by_name = {normalized(name): position for position, name in reversed(list(enumerate(header)))}
         line = f"line {self._table.header.line}" if self._table.header.line else "columns"
         for role, name in self._options.columns.items():
             if role not in ROLES:
                 refuse("columns", f"has the unknown role {shortened(role)}; use one of {', '.join(ROLES)}")
             if not name:
-                ignored.add(role)
-            elif name in header:
-                given[role] = header.index(name)
-            elif normalized(name) in by_name:
-                given[role] = by_name[normalized(name)]
-            else:
+                continue
+            position = _position(header, name)
+            if position is None:
                 refuse(line, f"has no column {shortened(name)}; it has {', '.join(header)}")
-        columns = find_columns(header, given)
-        positions = {role: position for role, position in columns.positions.items() if role not in ignored}
-        if "saving" in given:
-            positions.pop("saving_percent", None)
-        if "saving_percent" in given:
-            positions.pop("saving", None)
+            given[role] = position
+        columns = _columns(header, given, self._options)
+        positions = dict(columns.positions)
         self._positions = positions
         if "item" in positions and "item" not in given and self._is_numbering("item"):
             if "item_id" in positions and positions["item_id"] != positions["item"]:

@@ -239,8 +239,9 @@ def test_spans_are_one_tree(observed: Observed) -> None:
 
 
 def test_probes_scrapes_and_checks_of_health_begin_no_traces(observed: Observed) -> None:
-    others = [(part, span.name) for part, span in observed.spans if span.trace_id.hex() != TRACE_ID]
-    assert others == [("pantree-vector", "open qdrant")]  # of the start
+    # Vector opens its store at its start.
+    others = {span.name for _, span in observed.spans if span.trace_id.hex() != TRACE_ID and " qdrant" not in span.name}
+    assert not others
 
 
 def test_attributes_of_spans_are_documented(observed: Observed) -> None:

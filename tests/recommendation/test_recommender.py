@@ -319,6 +319,22 @@ async def test_empty_result_has_near_misses_without_a_request_for_them() -> None
     ]
 
 
+async def test_items_bought_too_rarely_are_ordered_by_purchases_and_last_day() -> None:
+    """Their order does not depend on forecasts, which frequency leaves out in its basic view."""
+    likely, unlikely = (forecast(cadence_probability=probability) for probability in (0.9, 0.1))
+    once: dict[str, Any] = {"purchase_count": 1, "mean_interval_days": None}
+    items = [
+        bananas(name="Eggs", forecast=likely, last_day=date(2024, 9, 1), **once),
+        bananas(name="Milk", forecast=unlikely, last_day=date(2024, 10, 1), **once),
+        bananas(name="Bread", forecast=unlikely, last_day=date(2024, 9, 1), **once),
+        bananas(name="Tea", forecast=unlikely, purchase_count=2),
+    ]
+    result = await recommend(request(*items))
+    assert [item.name for item in result.near_misses] == ["Tea", "Milk", "Bread"]
+    without = await recommend(request(*(one._replace(forecast=None) for one in items)))
+    assert without.near_misses == result.near_misses
+
+
 async def test_near_misses_accompany_recommendations() -> None:
     result = await recommend(request(bananas(), bananas(name="Eggs", purchase_count=2)))
     assert [item.name for item in result.near_misses] == ["Eggs"]

@@ -13,7 +13,7 @@ import { texts } from "../texts/index.js";
 
 const words = texts.household;
 
-// So long after the last change, what would change the cadences is asked for, too.
+// Delay after the last change before cadence changes are requested.
 const SETTLED_MS = 400;
 
 interface Question {

@@ -142,7 +142,7 @@ test("runs leave nothing behind", async ({ page }) => {
   expect(after.nodes - before.nodes).toBeLessThan(400);
 });
 
-test("nothing shifts while the page loads and months arrive; a link is at hand for purchases of one's own", async ({ page }) => {
+test("nothing shifts while the page loads and months arrive; a link leads to one's own purchases", async ({ page }) => {
   await page.goto("app/#/try?b=Milk*5.49*2~Bananas*1.99*1&m=3&s=3&d=2026-11-29");
   await expect(page.locator(".status")).toHaveText("3 months shown.");
   await expect(page.locator(".cards > li").first()).toBeVisible();

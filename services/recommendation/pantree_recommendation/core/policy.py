@@ -98,7 +98,10 @@ class Policy:
 
 
 def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
-    """Why an item is not eligible for a subscription; None when it is."""
+    """Why an item with its option is not eligible for a subscription; None when it is.
+
+    Fits ask it of deliveries as they are; requests choose the option between the two questions.
+    """
     return item_rejection_reason(candidate, as_of, policy) or option_rejection_reason(candidate, as_of, policy)
 
 

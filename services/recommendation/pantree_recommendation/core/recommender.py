@@ -325,16 +325,17 @@ def _recommendations(
 def _near_misses(rejected: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
     """The items that came closest to a recommendation, closest first.
 
-    They are ordered by reason, then by probability, number of purchases and name. Excluded categories and
-    goods are not among them.
+    They are ordered by reason, then by probability, number of purchases, latest purchase and name. Items with too few
+    purchases have no probability that counts. Excluded categories and goods are not among them.
     """
     candidate_by_name = {candidate.name: candidate for candidate in candidates}
 
-    def distance(item: OmittedItem) -> tuple[int, float, int, str]:
-        candidate = candidate_by_name[item.name]
-        forecast = candidate.effective_forecast
+    def distance(item: OmittedItem) -> tuple[int, float, int, int, str]:
+        code, candidate = item.reason.code, candidate_by_name[item.name]
+        forecast = None if code is ReasonCode.TOO_FEW_PURCHASES else candidate.effective_forecast
         probability = 0.0 if forecast is None else forecast.cadence_probability
-        return _NEAR_MISS_PLACES[item.reason.code], -probability, -candidate.purchase_count, item.name
+        count, last_day = candidate.purchase_count, candidate.last_day.toordinal()
+        return _NEAR_MISS_PLACES[code], -probability, -count, -last_day, item.name
 
     near = [item for item in rejected if item.reason.code in _NEAR_MISS_PLACES]
     return tuple(sorted(near, key=distance)[:MAX_NEAR_MISSES])
