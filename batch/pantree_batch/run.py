@@ -321,6 +321,14 @@ def _publish(table: Table, out: Path, directory: Path, run_id: str, options: Sco
     sync_directory(out)
 
 
+def remove_run(out: Path, run_id: str) -> None:
+    """Removes a published run; readers see all of it or nothing."""
+    removed = out / _UNPUBLISHED / f".removed.{run_id}"
+    removed.parent.mkdir(exist_ok=True)
+    (out / f"run_id={run_id}").rename(removed)
+    remove_directory(removed)
+
+
 def read_manifest(out: Path, run_id: str) -> dict[str, Any]:
     """The manifest of a published run.
 

@@ -248,6 +248,68 @@ def changes(
     console.print(f"{summary}: {file if to == 'file' else url}")
 
 
+@batch_app.command(epilog=examples("pantree batch nightly purchases/ nights/ --keep-runs 14"))
+def nightly(
+    purchases: Annotated[Path, typer.Argument(metavar="IN", help="Parquet file, or directory of such files.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Directory of all nights.")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="As-of date; by default today."),
+    ] = None,
+    buckets: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Number of buckets.")] = 64,
+    engine: EngineName = "local",
+    workers: Workers = _CPUS,
+    master: Master = "",
+    conf: Conf = None,
+    max_recommendations: MaxRecommendations = None,
+    wave_buckets: WaveBuckets = 16,
+    max_rejected: MaxRejected = 0.05,
+    keep_runs: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Published runs to keep; older ones are removed. 0 keeps all.")
+    ] = 0,
+    url: Annotated[str, typer.Option(metavar="URL", help="Webhook that gets the changes instead of a file.")] = "",
+    token: Annotated[
+        str, typer.Option(metavar="TOKEN", envvar="PANTREE_BATCH_WEBHOOK_TOKEN", help="Bearer token of the webhook.")
+    ] = "",
+    metrics: Metrics = None,
+) -> None:
+    """Lay out, score and send the changes, as a scheduler does every night.
+
+    The command may be repeated: it does what is missing.
+    It first resumes a run of an earlier night that was stopped.
+    """
+    if url and not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("must be a URL such as https://crm.example/offers", param_hint="--url")
+    chosen = _engine(engine, workers, master, conf)
+    from pantree_batch.changes import WebhookSink
+    from pantree_batch.nightly import RUNS, run_night
+    from pantree_batch.run import ScoreOptions
+
+    day = (as_of or datetime.now()).date()
+    sink = None
+    if url:
+        import httpx
+
+        sink = WebhookSink(httpx.Client(timeout=30), url, token)
+    with _translated_errors(), _progress(metrics) as progress:
+        night = run_night(
+            purchases,
+            directory,
+            ScoreOptions(day, max_recommendations, wave_buckets),
+            buckets,
+            engine=chosen,
+            sink=sink,
+            keep_runs=keep_runs,
+            max_rejected_ratio=max_rejected,
+            progress=progress,
+            on_problem=lambda text: errors.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True),
+        )
+    _print_published(night.run, directory / RUNS)
+    if night.before_id:
+        summary = ", ".join(f"{count:,} {kind}" for kind, count in night.change_counts.items())
+        console.print(f"{summary} since {night.before_id}", soft_wrap=True)
+
+
 def _print_published(state: "RunState", out: Path) -> None:
     console.print(
         f"{state.household_count - state.rejected_count:,} households, {state.offer_count:,} offers, "
