@@ -9,6 +9,7 @@ ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 # The part to build: gateway, pipeline, simulation, vector, frequency, enrichment, recommendation or history.
+# Or batch: the command line, for the nightly batch.
 ARG PART
 # The extras to install, separated by commas. The default is the extra of the part.
 ARG EXTRAS=${PART}
@@ -20,10 +21,14 @@ RUN ["/build/bin/pip", "wheel", "--no-cache-dir", "--no-deps", "--wheel-dir", "/
 RUN /build/bin/python scripts/install_with_hashes.py /opt/pantree/bin/python \
     "$(echo /wheels/pantree-*.whl)[${EXTRAS:?pass the part to build, such as --build-arg PART=frequency}]"
 # An ENTRYPOINT does not expand arguments, so this script holds the part's name.
-RUN printf '#!/opt/pantree/bin/python\nimport runpy\nrunpy.run_module("pantree_%s", run_name="__main__", alter_sys=True)\n' \
-    "${PART}" > /opt/pantree/bin/serve && chmod 755 /opt/pantree/bin/serve
+RUN case "${PART}" in batch) package=cli ;; *) package="${PART}" ;; esac && \
+    printf '#!/opt/pantree/bin/python\nimport runpy\nrunpy.run_module("pantree_%s", run_name="__main__", alter_sys=True)\n' \
+    "${package}" > /opt/pantree/bin/serve && chmod 755 /opt/pantree/bin/serve
 # Fills numba's cache, which is stored next to the modules, so that a pod does not compile on every start.
 RUN case "${PART}" in simulation|frequency|recommendation) /opt/pantree/bin/serve --demo ;; esac
+RUN case "${PART}" in batch) \
+    /opt/pantree/bin/serve simulate /tmp/purchases.parquet --households 20 && \
+    /opt/pantree/bin/serve batch nightly /tmp/purchases.parquet /tmp/nights --buckets 1 --workers 1 ;; esac
 
 # hadolint ignore=DL3006
 FROM ${BASE_IMAGE}

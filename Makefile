@@ -239,7 +239,7 @@ MINUTES ?= 60
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
 
-# PARTS names some of the parts, or sagemaker; BASE_IMAGE another base; scripts/debian_base_image.sh makes one without a registry.
+# PARTS names some of the parts, or batch, batch-spark, sagemaker; BASE_IMAGE another base; scripts/debian_base_image.sh makes one without a registry.
 images: .venv/run.stamp ## Build the container images with docker, podman or buildah
 	@$(BIN)/python scripts/build_images.py $(PARTS)
 

@@ -1,9 +1,9 @@
 """Builds the container images with docker, podman or buildah, whichever is installed.
 
 `python scripts/build_images.py [NAME ...]` builds the named images, by default those of all parts, and prints the size
-of each; `make images PARTS=frequency` does the same. `sagemaker`, the ranking model for SageMaker, is built only if
-named. The environment variable `BASE_IMAGE` overrides the base image, and `EXTRAS` the extras to install, such as
-`vector,qdrant`.
+of each; `make images PARTS=frequency` does the same. Only built if named: `batch` and `batch-spark`, the nightly batch
+without and with Spark, and `sagemaker`, the ranking model for SageMaker. The environment variable `BASE_IMAGE`
+overrides the base image, and `EXTRAS` the extras to install, such as `vector,qdrant`.
 """
 
 import argparse
@@ -22,8 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "Dockerfile"
 """Builds the image of any part: the build argument `PART` names it."""
 SAGEMAKER_DOCKERFILE = ROOT / "services" / "recommendation" / "Dockerfile.sagemaker"
+SPARK_DOCKERFILE = ROOT / "batch" / "Dockerfile.spark"
 PART_NAMES = [part.name for part in ALL_PARTS]
-IMAGE_NAMES = [*PART_NAMES, "sagemaker"]
+OWN_DOCKERFILES = {"batch-spark": SPARK_DOCKERFILE, "sagemaker": SAGEMAKER_DOCKERFILE}
+IMAGE_NAMES = [*PART_NAMES, "batch", *OWN_DOCKERFILES]
 MEBIBYTE = 1024 * 1024
 
 
@@ -56,7 +58,7 @@ class Engine:
         """Builds an image and returns its name and tag.
 
         Args:
-            name: a part, or `sagemaker`.
+            name: one of `IMAGE_NAMES`.
             base_image: overrides the base image of the Dockerfile.
             extras: overrides the extras of the Dockerfile; separated by commas.
 
@@ -64,7 +66,8 @@ class Engine:
             subprocess.CalledProcessError: when the build fails; the engine has printed why.
         """
         image = f"pantree/{name}:{version()}"
-        file, part = (SAGEMAKER_DOCKERFILE, None) if name == "sagemaker" else (DOCKERFILE, name)
+        file = OWN_DOCKERFILES.get(name, DOCKERFILE)
+        part = None if name in OWN_DOCKERFILES else name
         values = {"PART": part, "BASE_IMAGE": base_image, "EXTRAS": extras}
         build_arguments = [word for key, value in values.items() if value for word in ("--build-arg", f"{key}={value}")]
         command = [self.name, "build", "--file", str(file), "--tag", image, *build_arguments, str(ROOT)]

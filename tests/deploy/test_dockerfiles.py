@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.build_images import DOCKERFILE, IMAGE_NAMES, PART_NAMES, ROOT, SAGEMAKER_DOCKERFILE, main
+from scripts.build_images import (
+    DOCKERFILE,
+    IMAGE_NAMES,
+    OWN_DOCKERFILES,
+    PART_NAMES,
+    ROOT,
+    SAGEMAKER_DOCKERFILE,
+    SPARK_DOCKERFILE,
+    main,
+)
 from scripts.install_with_hashes import hashes_of, normalized, requirements_of
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -19,8 +28,10 @@ WARMED = {part for part in PART_NAMES if "numba" in str(EXTRAS[part])}
 
 
 def test_there_are_no_other_dockerfiles() -> None:
-    found = {path for folder in ("services", "gateway", "clients") for path in (ROOT / folder).rglob("Dockerfile*")}
-    assert {path for path in found if "node_modules" not in path.parts} == {SAGEMAKER_DOCKERFILE}
+    found = {
+        path for folder in ("batch", "services", "gateway", "clients") for path in (ROOT / folder).rglob("Dockerfile*")
+    }
+    assert {path for path in found if "node_modules" not in path.parts} == set(OWN_DOCKERFILES.values())
 
 
 def test_dockerfile_names_every_part() -> None:
@@ -48,7 +59,7 @@ def test_extras_of_several_images_are_rejected(
     assert "EXTRAS applies to one image" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("file", [DOCKERFILE, SAGEMAKER_DOCKERFILE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [DOCKERFILE, SPARK_DOCKERFILE, SAGEMAKER_DOCKERFILE], ids=lambda file: file.name)
 def test_dockerfile_has_no_finding(file: Path) -> None:
     hadolint = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
     result = subprocess.run([hadolint, str(file)], capture_output=True, text=True)

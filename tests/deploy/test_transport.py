@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pantree_cli.mesh import GRPC_VARIABLES
-from scripts.build_images import DOCKERFILE, SAGEMAKER_DOCKERFILE
+from scripts.build_images import DOCKERFILE, SAGEMAKER_DOCKERFILE, SPARK_DOCKERFILE
 
 _SERVE = """
 import asyncio
@@ -37,6 +37,6 @@ def test_grpc_knows_the_experiments() -> None:
     assert "Unknown experiment" in warnings_of_grpc({"GRPC_EXPERIMENTS": "-no_such_thing"})
 
 
-@pytest.mark.parametrize("file", [DOCKERFILE, SAGEMAKER_DOCKERFILE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [DOCKERFILE, SPARK_DOCKERFILE, SAGEMAKER_DOCKERFILE], ids=lambda file: file.name)
 def test_images_set_the_same_variables_as_pantree_up(file: Path) -> None:
     assert dict(re.findall(r"^ENV (GRPC_\w+)=(\S+)$", file.read_text(), re.MULTILINE)) == GRPC_VARIABLES
