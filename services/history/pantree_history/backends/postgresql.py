@@ -143,8 +143,8 @@ class PostgresqlStore(HistoryStore):
         outcomes: Sequence[Outcome] = ()
         with contextlib.suppress(psycopg.Rollback):
             async with self._transaction(tenant_id) as transaction:
-                append = Append(transaction, tenant_id, recorded_at)
-                outcomes = await append.run(lines, digest, consent)
+                append = Append(transaction, tenant_id, digest, recorded_at)
+                outcomes = await append.run(lines, consent)
                 is_refused = whole and not {Outcome.CONFLICT, Outcome.ERASED}.isdisjoint(outcomes)
                 # Last, since the row of the tenant is locked from here on.
                 if not is_refused:

@@ -4,7 +4,7 @@ The server refuses COPY into tables with row-level security, so many lines are c
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -87,28 +87,32 @@ class Append:
     Args:
         transaction: of the tenant.
         tenant_id: the tenant.
+        digest: keyed hash of a household.
         recorded_at: now.
     """
 
-    def __init__(self, transaction: Transaction, tenant_id: str, recorded_at: int) -> None:
+    def __init__(self, transaction: Transaction, tenant_id: str, digest: Digest, recorded_at: int) -> None:
         self._transaction = transaction
         self._tenant_id = tenant_id
+        self._digest = digest
         self._recorded_at = recorded_at
         self._rows: dict[str, Any] = {}
         """By id: key, change number, state columns of the locked households."""
         self._survivors: dict[str, str] = {}
         """By the id in the request: the household that it was merged into, if it was."""
+        self._entries: dict[str, Erasure] = {}
+        """By id: entries of the ledger."""
         self._household_ids: Iterable[str] = ()
         self._changed: AsyncCursor[Any] | None = None
         """Gets the new change numbers, by key of the household."""
         self._added: Counter[int] = Counter()
         """Number of new lines, by key of the household."""
 
-    async def run(self, lines: Sequence[LineOf], digest: Digest, consent: bool) -> Sequence[Outcome]:
+    async def run(self, lines: Sequence[LineOf], consent: bool) -> Sequence[Outcome]:
         """Stores those lines that can be stored; the outcome of each."""
         household_ids = dict.fromkeys(one.household_id for one in lines)
         # An erasure waits for these locks, so either it removes these lines, or they see its entry. So does a merge.
-        erasures = await self._lock(household_ids.keys(), digest, consent)
+        erasures = await self._lock(household_ids.keys(), consent)
         keys = {one: self._rows[self._survivors.get(one, one)][0] for one in household_ids}
         outcomes = [_refusal(one, erasures) for one in lines] if erasures else [None] * len(lines)
         wanted = [one for one, outcome in zip(lines, outcomes, strict=True) if outcome is None] if erasures else lines
@@ -172,64 +176,68 @@ class Append:
             (self._tenant_id, *progress, self._recorded_at),
         )
 
-    async def _lock(self, household_ids: Set[str], digest: Digest, consent: bool) -> dict[str, list[Erasure]]:
+    async def _lock(self, household_ids: Set[str], consent: bool) -> dict[str, list[Erasure]]:
         """Locks the households; the entries of those that were erased."""
-        locking = await self._send_lock(sorted(household_ids))
-        found = await self._erasures({one: digest(Household(self._tenant_id, one)) for one in household_ids}, consent)
-        rows = await self._locked(sorted(household_ids), await locking.fetchall())
+        rows = await self._locked(sorted(household_ids))
         while merged := {household_id: target for household_id, row in rows.items() if (target := row[-1]) is not None}:
             self._survivors |= merged
-            targets = sorted(set(merged.values()))
-            rows = await self._locked(targets, await (await self._send_lock(targets)).fetchall())
+            rows = await self._locked(sorted(set(merged.values())))
         for one, target in self._survivors.items():
             while target in self._survivors:
                 target = self._survivors[target]
             self._survivors[one] = target
-        targets = sorted(set(self._survivors.values()) - household_ids)
-        if targets:
-            found |= await self._erasures({one: digest(Household(self._tenant_id, one)) for one in targets}, consent)
-        names = {one: {one, self._survivors.get(one, one)} for one in household_ids} if found else {}
-        return {one: [found[name] for name in of if name in found] for one, of in names.items()}
+        names = {one: {one, self._survivors.get(one, one)} for one in household_ids}
+        if consent:
+            await self._consent(set().union(*names.values()))
+        if not self._entries:
+            return {}
+        return {one: [self._entries[name] for name in of if name in self._entries] for one, of in names.items()}
 
-    async def _send_lock(self, household_ids: Sequence[str]) -> AsyncCursor[Any]:
+    async def _locked(self, household_ids: Sequence[str]) -> dict[str, Any]:
+        """Rows of households by id, locked, new ones included."""
         # In order, so that two batches don't wait for each other.
-        return await self._transaction.execute(
+        locking = await self._transaction.execute(
             f"SELECT household_key, {STATE} FROM household "
             "WHERE tenant_id = %s AND household_id = ANY(%s) ORDER BY household_id FOR UPDATE",
             (self._tenant_id, list(household_ids)),
         )
-
-    async def _locked(self, household_ids: Sequence[str], rows: list[Any]) -> dict[str, Any]:
-        """Rows of households by id, new ones included."""
-        found = {row[1]: row for row in rows}
+        await self._read_ledger(household_ids)
+        found = {row[1]: row for row in await locking.fetchall()}
         new = [one for one in household_ids if one not in found]
         if new:
             await self._transaction.execute(
                 "INSERT INTO tenant (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING", (self._tenant_id,)
             )
-            await self._transaction.execute(
+            inserting = await self._transaction.execute(
                 "INSERT INTO household (tenant_id, household_id, change_number, changed_at) "
                 "SELECT %s, one, 0, 0 FROM unnest(%s::text[]) AS one "
                 "ON CONFLICT (tenant_id, household_id) DO UPDATE SET household_id = EXCLUDED.household_id "
                 f"RETURNING household_key, {STATE}",
                 (self._tenant_id, new),
             )
-            found |= {row[1]: row for row in await self._transaction.fetchall()}
+            # Again, since they were not locked before.
+            await self._read_ledger(new)
+            found |= {row[1]: row for row in await inserting.fetchall()}
         self._rows |= found
         return found
 
-    async def _erasures(self, digests: Mapping[str, bytes], consent: bool) -> dict[str, Erasure]:
-        """Entries of the ledger, by household."""
-        if consent:
-            await self._transaction.execute(
-                "UPDATE erasure SET consented_at = %s WHERE digest = ANY(%s) AND consented_at IS NULL",
-                (self._recorded_at, list(digests.values())),
-            )
+    async def _consent(self, household_ids: Set[str]) -> None:
+        """Notes a new consent in the ledger, after all households are locked: in this order, erasures lock both."""
         await self._transaction.execute(
-            "SELECT digest, erased_at, consented_at FROM erasure WHERE digest = ANY(%s)", (list(digests.values()),)
+            "UPDATE erasure SET consented_at = %s WHERE digest = ANY(%s) AND consented_at IS NULL",
+            (self._recorded_at, list(self._digests(household_ids))),
         )
-        found = {row[0]: Erasure(*row) for row in await self._transaction.fetchall()}
-        return {one: found[entry] for one, entry in digests.items() if entry in found} if found else {}
+        await self._read_ledger(household_ids)
+
+    async def _read_ledger(self, household_ids: Collection[str]) -> None:
+        digests = self._digests(household_ids)
+        await self._transaction.execute(
+            "SELECT digest, erased_at, consented_at FROM erasure WHERE digest = ANY(%s)", (list(digests),)
+        )
+        self._entries |= {digests[row[0]]: Erasure(*row) for row in await self._transaction.fetchall()}
+
+    def _digests(self, household_ids: Collection[str]) -> dict[bytes, str]:
+        return {self._digest(Household(self._tenant_id, one)): one for one in household_ids}
 
     def _state(self, household_id: str, numbers: Mapping[int, int]) -> HouseholdState | None:
         key, *row = self._rows[self._survivors.get(household_id, household_id)]

@@ -1,0 +1,73 @@
+"""Calls that wait for each other in PostgreSQL: what they do once they go on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[history]'")
+
+from pantree_history.backends.postgresql import PostgresqlStore
+from pantree_history.core.history import History
+from pantree_history.core.store import Household
+from pantree_runtime.errors import CustomerErased, NotFound
+from tests.history.conftest import opened
+from tests.history.receipts import Clock, receipt
+
+HOME = Household("north", "4711")
+
+
+@pytest.fixture
+async def history(database_url: str, clock: Clock) -> AsyncIterator[History]:
+    async with opened(PostgresqlStore(database_url), clock) as history:
+        yield history
+
+
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection within a transaction, which sees all tenants."""
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        yield connection
+
+
+async def until_waiting(url: str, count: int = 1) -> None:
+    """Waits until so many calls wait for a lock."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection, asyncio.timeout(10):
+        while True:
+            rows = await connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if await rows.fetchone() == (count,):
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("lines", [1, 600])
+async def test_new_customer_erased_while_an_append_waits_for_the_tenant_is_not_stored(
+    lines: int, history: History, other: psycopg.AsyncConnection, database_url: str
+) -> None:
+    await other.execute("INSERT INTO tenant VALUES ('north')")
+    append = asyncio.create_task(history.append(HOME, receipt(1, 0, *["Milk"] * lines)))
+    await until_waiting(database_url)
+    await history.erase(HOME)
+    await other.commit()
+    with pytest.raises(CustomerErased):
+        await append
+    with pytest.raises(NotFound):
+        await history.lines(HOME)
+
+
+async def test_consent_that_waits_for_the_tenant_does_not_hinder_an_erasure(
+    history: History, other: psycopg.AsyncConnection, database_url: str, clock: Clock
+) -> None:
+    await history.erase(HOME)
+    clock.advance(days=1)
+    await other.execute("INSERT INTO tenant VALUES ('north')")
+    append = asyncio.create_task(history.append(HOME, receipt(1, 5, "Milk"), consent=True))
+    await until_waiting(database_url)
+    async with asyncio.timeout(5):
+        await history.erase(HOME)
+    await other.commit()
+    await append
+    assert len((await history.lines(HOME)).lines) == 1
