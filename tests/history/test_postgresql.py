@@ -10,6 +10,7 @@ pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pa
 
 
 from pantree_history.backends.postgresql import ROLE, PostgresqlStore
+from pantree_history.backends.postgresql_transaction import begin
 from pantree_history.core.history import History
 from pantree_history.core.lines import LineKey
 from pantree_history.core.store import Household, LineOf, Outcome
@@ -159,6 +160,26 @@ async def test_read_only_server_is_named_and_can_still_be_read(database_url: str
         assert len((await history.lines(HOME)).lines) == 1
     finally:
         await history.close()
+
+
+async def test_error_of_a_call_is_not_replaced_by_one_of_its_statements(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        with pytest.raises(LookupError):
+            async with begin(connection, "north") as transaction:
+                await transaction.execute("SELECT 1 / 0")
+                await transaction.execute("SELECT 1")
+                raise LookupError
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("table", ["purchase_line", "tenant_usage"])
+async def test_lacking_right_is_reported_whichever_statement_needs_it(
+    table: str, dry_run: bool, history: History, database_url: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(f"REVOKE ALL ON {table} FROM {ROLE}".encode())
+    with pytest.raises(StoreMismatch, match="lacks a right"):
+        await history.add_batch("north", [LineOf("4711", line())], dry_run=dry_run)
 
 
 async def test_changed_migration_is_refused(history: History, database_url: str) -> None:

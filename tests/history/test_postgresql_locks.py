@@ -71,3 +71,17 @@ async def test_consent_that_waits_for_the_tenant_does_not_hinder_an_erasure(
     await other.commit()
     await append
     assert len((await history.lines(HOME)).lines) == 1
+
+
+async def test_cancelled_call_ends_as_cancelled_and_its_connection_is_used_again(
+    history: History, other: psycopg.AsyncConnection, database_url: str
+) -> None:
+    await history.append(HOME, receipt(1, 0, "Milk"))
+    await other.execute("SELECT FROM household FOR UPDATE")
+    append = asyncio.create_task(history.append(HOME, receipt(2, 0, "Rice")))
+    await until_waiting(database_url)
+    append.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await append
+    await other.rollback()
+    assert (await history.append(HOME, receipt(2, 0, "Rice"))).added == 1

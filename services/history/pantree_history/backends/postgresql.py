@@ -152,6 +152,7 @@ class PostgresqlStore(HistoryStore):
                 if progress is not None:
                     await append.record_progress(progress)
                 if dry_run or is_refused:
+                    await transaction.wait()
                     raise psycopg.Rollback
         return Appended(outcomes, await append.states())
 

@@ -43,11 +43,10 @@ class Transaction:
     @contextlib.asynccontextmanager
     async def pipelined(self) -> AsyncIterator[None]:
         """Within, statements don't wait for answers."""
-        try:
+        # Told of an error within, the pipeline does not replace it by one of its own.
+        async with self._pipeline:
             await self._pipeline.enter_async_context(self._connection.pipeline())
             yield
-        finally:
-            await self._pipeline.aclose()
 
     @contextlib.asynccontextmanager
     async def one_by_one(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -86,8 +85,13 @@ class Transaction:
 
     async def count(self) -> int:
         """The number of rows that the latest statement changed."""
-        async with self.one_by_one():  # waits for all answers
-            return self._latest.rowcount
+        await self.wait()
+        return self._latest.rowcount
+
+    async def wait(self) -> None:
+        """Waits for all answers, so that no error of a statement is missed."""
+        async with self.one_by_one():
+            pass
 
 
 @contextlib.asynccontextmanager
