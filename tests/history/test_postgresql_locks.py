@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import psycopg
 import pytest
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[history]'")
+
+import psycopg
 
 from pantree_history.backends.postgresql import PostgresqlStore
 from pantree_history.core.history import History
@@ -14,6 +15,7 @@ from pantree_history.core.store import Household
 from pantree_runtime.errors import CustomerErased, NotFound
 from tests.history.conftest import opened
 from tests.history.receipts import Clock, receipt
+from tests.history.waiting import until_waiting
 
 HOME = Household("north", "4711")
 
@@ -29,18 +31,6 @@ async def other(database_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """A connection within a transaction, which sees all tenants."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         yield connection
-
-
-async def until_waiting(url: str, count: int = 1) -> None:
-    """Waits until so many calls wait for a lock."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection, asyncio.timeout(10):
-        while True:
-            rows = await connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if await rows.fetchone() == (count,):
-                return
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("lines", [1, 600])

@@ -16,9 +16,13 @@ from pantree_cli.mesh import free_ports
 from pantree_history.__main__ import build
 from pantree_history.backends.migrations import Migration, read_migrations
 from pantree_history.backends.postgresql import PostgresqlStore
+from pantree_history.core.store import Household
 from pantree_history.settings import HistorySettings
 from pantree_runtime.channel import open_channel
 from pantree_runtime.server import running, start
+from tests.history.conftest import opened
+from tests.history.receipts import Clock, receipt
+from tests.history.waiting import until_waiting
 
 NEXT = Migration(
     9_999,
@@ -29,9 +33,35 @@ WORKERS = 4
 CALLS_PER_PHASE = 20
 
 
+async def test_migration_waits_for_calls_without_locks_that_they_need(database_url: str, clock: Clock) -> None:
+    known = read_migrations("postgresql")
+    async with (
+        opened(PostgresqlStore(database_url, migrations=known[:5]), clock) as history,
+        await psycopg.AsyncConnection.connect(database_url) as call,
+    ):
+        await history.append(Household("north", "4711"), receipt(1, 0, "Milk"))
+        # As calls do, first the household, then its lines.
+        await call.execute("SELECT FROM household FOR UPDATE")
+        store = PostgresqlStore(database_url)
+        opening = asyncio.create_task(store.open())
+        await until_waiting(database_url)
+        await call.execute("SET LOCAL lock_timeout = '500ms'")
+        await call.execute("SELECT FROM purchase_line FOR UPDATE")
+        # Other calls wait for the migration only until it tries again later.
+        async with asyncio.timeout(5):
+            await history.append(Household("north", "0815"), receipt(2, 0, "Milk"))
+        assert not opening.done()
+        await call.commit()
+        await opening
+        await store.close()
+        rows = await call.execute("SELECT max(number) FROM schema_migration")
+        assert await rows.fetchone() == (known[-1].number,)
+
+
 async def test_no_call_fails_while_versions_change_places_over_a_migration(database_url: str) -> None:
     settings = HistorySettings(store_url=database_url, ledger_key=SecretStr("a key of the ledger for tests"))
     known = read_migrations("postgresql")
+    last_known = known[:-1]
     first_port, second_port = free_ports(2)
     calls = itertools.count()
     acknowledged: list[int] = []
@@ -56,7 +86,7 @@ async def test_no_call_fails_while_versions_change_places_over_a_migration(datab
                 one.result()
 
     last = await start(
-        await build(settings, PostgresqlStore(database_url, migrations=known)), host="127.0.0.1", port=first_port
+        await build(settings, PostgresqlStore(database_url, migrations=last_known)), host="127.0.0.1", port=first_port
     )
     address = f"ipv4:127.0.0.1:{first_port},127.0.0.1:{second_port}"
     async with open_channel(address, timeout_seconds=30) as channel, asyncio.TaskGroup() as group:
@@ -77,5 +107,5 @@ async def test_no_call_fails_while_versions_change_places_over_a_migration(datab
         rows = await connection.execute("SELECT count(*) FROM schema_migration WHERE number = 9999")
         assert await rows.fetchone() == (1,)
     # Back to the last version, which accepts what the next one added.
-    async with running(await build(settings, PostgresqlStore(database_url, migrations=known))):
+    async with running(await build(settings, PostgresqlStore(database_url, migrations=last_known))):
         pass

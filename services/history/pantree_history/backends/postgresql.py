@@ -4,6 +4,7 @@ Every transaction runs as the role `pantree_history`, which owns nothing, and na
 it no other rows.
 """
 
+import asyncio
 import contextlib
 import select
 from collections.abc import AsyncIterator, Sequence
@@ -65,6 +66,10 @@ _COMPACTED = (
     "purchase_line", "household", "household_merge", "subscription_offer", "subscription", "subscription_delivery",
     "subscription_event", "subscription_request",
 )  # fmt: skip
+# Calls wait behind a migration that waits for a lock. It gives up soon, lets them pass, and tries again.
+_LOCK_TIMEOUT = "1s"
+_PAUSE_SECONDS = 1
+_MAX_ATTEMPTS = 60
 # Key of the advisory lock that lets one service migrate at a time: an arbitrary number.
 _MIGRATION_LOCK = 5_005_707
 
@@ -113,7 +118,7 @@ class PostgresqlStore(HistoryStore):
     async def open(self) -> None:
         with self._errors():
             async with await AsyncConnection.connect(self._place, **self._options) as connection:
-                await _migrate(connection, self._migrations or read_migrations("postgresql"))
+                await _migrate_patiently(connection, self._migrations or read_migrations("postgresql"))
             await self._pool.open(wait=True)
 
     async def close(self) -> None:
@@ -374,11 +379,21 @@ async def _check(connection: AsyncConnection[Any]) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
+async def _migrate_patiently(connection: AsyncConnection[Any], migrations: Sequence[Migration]) -> None:
+    for _ in range(_MAX_ATTEMPTS - 1):
+        try:
+            return await _migrate(connection, migrations)
+        except psycopg.errors.LockNotAvailable:
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return await _migrate(connection, migrations)
+
+
 async def _migrate(connection: AsyncConnection[Any], migrations: Sequence[Migration]) -> None:
     """Migrates the schema, as the user of the URL.
 
     Raises:
         StoreMismatch: the server is too old, or its migrations are not ours.
+        LockNotAvailable: other calls hold a lock; nothing was changed.
     """
     if connection.info.server_version < MIN_VERSION:
         raise StoreMismatch(f"the history database needs PostgreSQL {MIN_VERSION // 10_000} or newer")
@@ -396,6 +411,7 @@ async def _migrate(connection: AsyncConnection[Any], migrations: Sequence[Migrat
             "CREATE TABLE IF NOT EXISTS schema_migration "
             "(number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL)"
         )
+        await cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'".encode())
         for migration in missing:
             await cursor.execute(migration.sql.encode())
             await cursor.execute(

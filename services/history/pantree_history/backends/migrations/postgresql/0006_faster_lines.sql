@@ -1,3 +1,6 @@
+-- Both at once, in the order in which calls lock them; the statements below would begin with the lines.
+LOCK TABLE household, purchase_line IN ACCESS EXCLUSIVE MODE;
+
 -- Compared with the setting as a whole, once read, rows of a household are found by its key alone; before, the planner
 -- could also read all of the tenant's index. Without a setting, it is NULL or empty, and no row is visible.
 ALTER POLICY of_tenant ON purchase_line
