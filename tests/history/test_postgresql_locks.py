@@ -75,3 +75,19 @@ async def test_cancelled_call_ends_as_cancelled_and_its_connection_is_used_again
         await append
     await other.rollback()
     assert (await history.append(HOME, receipt(2, 0, "Rice"))).added == 1
+
+
+async def test_correction_that_waits_for_a_merge_changes_the_lines_that_it_moved(
+    history: History, other: psycopg.AsyncConnection, database_url: str
+) -> None:
+    await history.append(Household("north", "a"), receipt(1, 0, "Milk"))
+    await history.append(Household("north", "b"), receipt(2, 0, "Rice"))
+    await other.execute("SELECT FROM household WHERE household_id = 'b' FOR UPDATE")
+    merge = asyncio.create_task(history.merge(Household("north", "b"), "a", "clerk"))
+    await until_waiting(database_url)
+    correct = asyncio.create_task(history.correct(Household("north", "a"), receipt(1, 0, "Oat milk"), []))
+    await until_waiting(database_url, 2)
+    await other.rollback()
+    await merge
+    await correct
+    assert [one.name for one in (await history.lines(Household("north", "b"))).lines] == ["Oat milk", "Rice"]

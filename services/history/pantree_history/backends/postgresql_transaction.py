@@ -136,6 +136,8 @@ async def find_household(
         survivor_of(household),
     )
     row = await transaction.fetchone()
+    if lock and row is not None and row[-1] is not None:  # merged while this call waited for it
+        return await find_household(transaction, Household(household.tenant_id, row[-1]), lock=True)
     return None if row is None else (row[0], state_of(*row[1:]))
 
 
