@@ -191,6 +191,14 @@ async def test_changed_migration_is_refused(history: History, database_url: str)
     await store.close()
 
 
+async def test_tables_whose_rows_are_deleted_are_vacuumed(history: History, database_url: str) -> None:
+    await history.maintain()
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        rows = await connection.execute("SELECT relname FROM pg_stat_user_tables WHERE vacuum_count = 0")
+        others = {name for (name,) in await rows.fetchall()}
+    assert others == {"tenant", "tenant_usage", "erasure", "applied_ledger", "schema_migration"}
+
+
 async def test_erased_content_is_not_in_the_files_of_tables_after_a_full_vacuum(
     history: History, database_url: str, postgresql: PostgresqlServer
 ) -> None:

@@ -63,8 +63,8 @@ ROLE = "pantree_history"
 MIN_VERSION = 150_000
 # Tables from which rows are deleted.
 _COMPACTED = (
-    "purchase_line", "household", "household_merge", "subscription_offer", "subscription", "subscription_delivery",
-    "subscription_event", "subscription_request",
+    "purchase_line", "household", "household_merge", "import_progress", "subscription_offer", "subscription",
+    "subscription_delivery", "subscription_event", "subscription_request",
 )  # fmt: skip
 # Calls wait behind a migration that waits for a lock. It gives up soon, lets them pass, and tries again.
 _LOCK_TIMEOUT = "1s"

@@ -48,7 +48,7 @@ class PostgresqlSubscriptions(SubscriptionStore):
             )
             for one in rows.writes(*target, reading, writing):
                 await transaction.execute(_sql(one.sql), one.values)
-                if await transaction.count() == 0 and one.is_required:
+                if one.is_required and await transaction.count() == 0:
                     raise AlreadyExists("a subscription with this subscription_id exists; send another one, or none")
             return writing
 
