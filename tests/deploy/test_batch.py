@@ -25,6 +25,8 @@ from scripts.build_images import DOCKERFILE, IMAGE_NAMES, SPARK_DOCKERFILE, vers
 from tests.deploy.connections import Connection, egress_connections, ingress_connections
 from tests.deploy.manifests import ROOT, Manifest, kustomize, named, of_kind
 
+_Readers = dict[tuple[str, ...], Callable[[], Any]]
+
 LOCAL = ("batch",)
 SPARK = ("batch", "batch-spark")
 KUBEFLOW = (*SPARK, "batch-spark-kubeflow")
@@ -266,12 +268,12 @@ def test_account_of_the_driver_has_the_rights_that_spark_needs(components: tuple
         assert named(manifests, "ServiceAccount", subject["name"])
         assert named(manifests, binding["roleRef"]["kind"], binding["roleRef"]["name"])
         assert subject["namespace"] == "nights"
-    account = {
+    read_account: _Readers = {
         SPARK: lambda: job_of(SPARK)["jobTemplate"]["spec"]["template"]["spec"]["serviceAccountName"],
         KUBEFLOW: lambda: application_of(KUBEFLOW)["driver"]["serviceAccount"],
         APACHE: lambda: settings_of(APACHE)["spark.kubernetes.authenticate.driver.serviceAccountName"],
-    }[components]()
-    assert account == "batch"
+    }
+    assert read_account[components]() == "batch"
 
 
 @ON_SPARK
@@ -348,10 +350,11 @@ def test_application_of_apache_has_the_fields_of_its_api() -> None:
 
 @CASES
 def test_images_are_those_that_are_built(components: tuple[str, ...]) -> None:
-    image = {
+    read_image: _Readers = {
         KUBEFLOW: lambda: application_of(KUBEFLOW)["image"],
         APACHE: lambda: settings_of(APACHE)["spark.kubernetes.container.image"],
-    }.get(components, lambda: container_of(components)["image"])()
+    }
+    image = read_image.get(components, lambda: container_of(components)["image"])()
     name, _, tag = image.removeprefix("pantree/").partition(":")
     assert (name, tag) == ("batch" if components == LOCAL else "batch-spark", version())
     assert name in IMAGE_NAMES
@@ -359,12 +362,13 @@ def test_images_are_those_that_are_built(components: tuple[str, ...]) -> None:
         application = application_of(components)
         versions = application.get("runtimeVersions", application)
         assert versions["sparkVersion"] == SPARK_VERSION
-    program = {
+    read_program: _Readers = {
         LOCAL: lambda: "local:///opt/pantree/spark/cli.py",
         SPARK: lambda: "local://" + next(word for word in container_of(SPARK)["args"] if word.endswith(".py")),
         KUBEFLOW: lambda: application_of(KUBEFLOW)["mainApplicationFile"],
         APACHE: lambda: application_of(APACHE)["pyFiles"],
-    }[components]()
+    }
+    program = read_program[components]()
     assert f" > {program.removeprefix('local://')}\n" in SPARK_DOCKERFILE.read_text()
 
 

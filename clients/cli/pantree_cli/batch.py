@@ -273,9 +273,9 @@ def nightly(
     ] = "",
     metrics: Metrics = None,
 ) -> None:
-    """Lay out, score and send the changes, as a scheduler does every night.
+    """Lay out, score and send the changes, every night.
 
-    The command may be repeated: it does what is missing.
+    A scheduler runs it. The command may be repeated: it does what is missing.
     It first resumes a run of an earlier night that was stopped.
     """
     if url and not url.startswith(("http://", "https://")):
