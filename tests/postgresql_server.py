@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 _START_SECONDS = 60.0
 
@@ -20,7 +19,7 @@ _START_SECONDS = 60.0
 def find_programs() -> Path | None:
     """Directory with `initdb` and `postgres`; None if PostgreSQL is not installed."""
     chosen = os.environ.get("PANTREE_TEST_POSTGRESQL_BIN")
-    folders = [Path(chosen)] if chosen else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders = [Path(chosen).absolute()] if chosen else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     on_path = shutil.which("postgres")
     if on_path:
         folders.append(Path(on_path).parent)
@@ -48,20 +47,22 @@ class PostgresqlServer:
 
     def run(self, program: str, *arguments: str) -> None:
         """Runs one of its programs as the user of the server."""
-        subprocess.run([self.programs / program, *arguments], check=True, capture_output=True, **_as_server())
+        subprocess.run([*_as_server(), self.programs / program, *arguments], check=True, capture_output=True, cwd="/")
 
     def start(self) -> None:
         """Starts it, and waits until it accepts connections."""
-        self.process = subprocess.Popen(
-            [self.programs / "postgres", "-D", self.folder / "data"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **_as_server(),
-        )
+        log = self.folder / "log"
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*_as_server(), self.programs / "postgres", "-D", self.folder / "data"],
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                cwd="/",
+            )
         deadline = time.monotonic() + _START_SECONDS
         ready = [str(self.programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
         while subprocess.run(ready, capture_output=True).returncode:
-            assert self.process.poll() is None, "the PostgreSQL server exited at its start"
+            assert self.process.poll() is None, f"the PostgreSQL server exited at its start: {log.read_text()}"
             assert time.monotonic() < deadline, "the PostgreSQL server does not answer"
             time.sleep(0.05)
 
@@ -90,13 +91,18 @@ class PostgresqlServer:
             time.sleep(0.01)
 
 
-def _as_server() -> dict[str, Any]:
-    """Arguments of subprocess: the server refuses to run as root."""
+def _user() -> pwd.struct_passwd | None:
+    """Whom to run it as; None for ourselves, since only root is refused by the server."""
     if os.getuid() != 0:
-        return {}
+        return None
     names = {entry.pw_name: entry for entry in pwd.getpwall()}
-    entry = names.get("postgres") or names["nobody"]
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+    return names.get("postgres") or names["nobody"]
+
+
+def _as_server() -> list[str]:
+    """How its commands begin: with `user` of subprocess, Python would fork, which gRPC does not always survive."""
+    user = _user()
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"] if user else []
 
 
 @contextlib.contextmanager
@@ -106,9 +112,9 @@ def postgresql_server(programs: Path) -> Iterator[PostgresqlServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    owner = _as_server()
-    if owner:
-        os.chown(folder, owner["user"], owner["group"])
+    user = _user()
+    if user:
+        os.chown(folder, user.pw_uid, user.pw_gid)
     server = PostgresqlServer(programs, folder, port)
     try:
         options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 40}

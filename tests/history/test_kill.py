@@ -5,7 +5,6 @@ The number of lines is small in CI; `PANTREE_TEST_KILLED_LINES` sets another (`m
 
 import asyncio
 import os
-import random
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -86,8 +85,9 @@ async def test_every_acknowledged_line_is_stored_once(
     await service.start()
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
     acknowledged: set[tuple[str, str]] = set()
+    progress = asyncio.Event()
     kills: list[int] = []
-    finished = asyncio.Event()
+    count = 2 * (LINES // 4 // 5 * 5) + LINES // 2
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.port}", options=options) as channel:
         stub = rpc.HistoryServiceStub(channel)
@@ -97,32 +97,34 @@ async def test_every_acknowledged_line_is_stored_once(
                 message = messages.AppendPurchasesRequest(customer_id=f"customer {worker}", purchases=lines)
                 await until_answered(lambda message=message: stub.AppendPurchases(message, timeout=20))
                 acknowledged.update((line.order_id, line.line_id) for line in lines)
+                progress.set()
 
         async def import_lines() -> None:
-            next_row, count = 0, LINES // 2
+            next_row, imported = 0, LINES // 2
 
             async def go_on() -> None:
                 nonlocal next_row
 
                 async def batches() -> AsyncIterator[messages.ImportPurchasesRequest]:
                     yield messages.ImportPurchasesRequest(import_id="night")
-                    for first in range(next_row, count, IMPORTED_PER_BATCH):
-                        yield batch(first, min(IMPORTED_PER_BATCH, count - first))
+                    for first in range(next_row, imported, IMPORTED_PER_BATCH):
+                        yield batch(first, min(IMPORTED_PER_BATCH, imported - first))
 
                 async for response in stub.ImportPurchases(batches(), timeout=60):
                     if response.next_row > next_row:
                         acknowledged.update((f"i-{row}", "1") for row in range(next_row, response.next_row))
+                        progress.set()
                         next_row = response.next_row
 
             await until_answered(go_on)
 
-        async def kill_at_random() -> None:
-            moments = random.Random(7)
+        async def kill_repeatedly() -> None:
             await until_answered(lambda: stub.ListCustomers(messages.ListCustomersRequest(), timeout=20))
-            for _ in range(KILLS):
-                await asyncio.sleep(moments.uniform(0.2, 0.8) if LINES <= 10_000 else moments.uniform(5, 60))
-                if finished.is_set():
-                    return
+            for number in range(1, KILLS + 1):
+                while len(acknowledged) < count * number // (KILLS + 1):
+                    progress.clear()
+                    await progress.wait()
+                kills.append(len(acknowledged))
                 if killed == "service":
                     await service.kill()
                     await service.start()
@@ -130,23 +132,20 @@ async def test_every_acknowledged_line_is_stored_once(
                     database: PostgresqlServer = request.getfixturevalue("postgresql")
                     database.kill()
                     await asyncio.sleep(0.3)
-                    # Not in a thread: gRPC does not survive a fork from there.
                     database.start()
-                kills.append(len(acknowledged))
 
-        killing = asyncio.create_task(kill_at_random())
-        await asyncio.gather(append(0), append(1), import_lines())
-        finished.set()
-        await killing
+        async with asyncio.TaskGroup() as group:
+            for work in (kill_repeatedly(), append(0), append(1), import_lines()):
+                group.create_task(work)
         stored = [
             (line.order_id, line.line_id)
             for customer in ("customer 0", "customer 1", "imported")
             for line in await all_lines(stub, customer)
         ]
     await service.kill()
-    assert len(stored) == len(set(stored)) == 2 * (LINES // 4 // 5 * 5) + LINES // 2
+    assert len(stored) == len(set(stored)) == count
     assert acknowledged == set(stored)
-    assert kills
+    assert kills[0] < count
 
 
 def batch(first: int, count: int) -> messages.ImportPurchasesRequest:
