@@ -10,8 +10,9 @@ import structlog
 
 from pantree.history.v1 import history_service_pb2_grpc as rpc
 from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
-from pantree_history.backends.sqlite import COMPONENT, MEMORY, SqliteStore
+from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History
+from pantree_history.core.store import COMPONENT
 from pantree_history.core.subscriptions.keeper import Subscriptions
 from pantree_history.core.subscriptions.store import CombinedStore
 from pantree_history.demo import demo

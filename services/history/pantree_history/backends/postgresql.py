@@ -35,10 +35,10 @@ from pantree_history.backends.postgresql_transaction import (
     use,
     used,
 )
-from pantree_history.backends.sqlite import EXPIRED_PER_TRANSACTION, make_line, unavailable
 from pantree_history.core.limits import Limits, Usage
-from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision
+from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, make_line
 from pantree_history.core.store import (
+    EXPIRED_PER_TRANSACTION,
     Appended,
     Changes,
     Corrected,
@@ -56,6 +56,7 @@ from pantree_history.core.store import (
     Progress,
     StoredLines,
     StoredRevisions,
+    unavailable,
 )
 from pantree_runtime.errors import StoreMismatch
 

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from pantree_history.backends import sqlite_subscriptions
 from pantree_history.backends.migrations import pending, read_migrations
 from pantree_history.core.limits import Limits, Usage
-from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
+from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of, make_line
 from pantree_history.core.store import (
+    EXPIRED_PER_TRANSACTION,
     Appended,
     Changes,
     Corrected,
@@ -38,17 +39,15 @@ from pantree_history.core.store import (
     Progress,
     StoredLines,
     StoredRevisions,
+    unavailable,
     version_of,
 )
 from pantree_runtime.errors import ComponentUnavailable
 
 MEMORY = ":memory:"
-COMPONENT = "history-store"
 _READERS = 4
 # Another process may hold the lock: a backup, or a second service during a restart.
 _BUSY_SECONDS = 10.0
-EXPIRED_PER_TRANSACTION = 500
-"""Households whose old lines are removed at once, so that other calls don't wait long."""
 # For a few hundred lines each.
 _CACHED_STATEMENTS = 64
 
@@ -68,8 +67,6 @@ _CHANGE = "UPDATE household SET change_number = ?, changed_at = ?, line_count = 
 _STATE = "household_id, change_number, changed_at, line_count, merged_into"
 _MERGE = "household_id, merged_into, merged_at, actor, moved_line_count"
 _ORDER = "ORDER BY occurred_on, order_id, line_id"
-make_line = functools.partial(tuple.__new__, Line)
-"""As `Line._make`, in a third of its time."""
 
 ResultT = TypeVar("ResultT")
 
@@ -850,16 +847,3 @@ def _statements(sql: str) -> list[str]:
     """The statements of a script; `executescript` would commit the transaction."""
     lines = [line for line in sql.splitlines() if not line.lstrip().startswith("--")]
     return [statement for statement in "\n".join(lines).split(";") if statement.strip()]
-
-
-def unavailable(problem: str, place: str) -> ComponentUnavailable:
-    """The error for a database that cannot be used."""
-    reasons = {
-        "full": "the disk of the history database is full",
-        "readonly": "the history database is read-only",
-        "locked": "the history database is locked by another program",
-    }
-    reason = next((text for sign, text in reasons.items() if sign in problem), "the history database cannot be used")
-    return ComponentUnavailable(
-        COMPONENT, f"{reason}; nothing was stored; try again later", f"history database {place}: {problem}"
-    )

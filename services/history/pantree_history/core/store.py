@@ -6,6 +6,11 @@ from typing import NamedTuple, Protocol
 
 from pantree_history.core.limits import Limits
 from pantree_history.core.lines import Line, LineKey, Revision
+from pantree_runtime.errors import ComponentUnavailable
+
+COMPONENT = "history-store"
+EXPIRED_PER_TRANSACTION = 500
+"""Households whose old lines are removed at once, so that other calls don't wait long."""
 
 
 class Household(NamedTuple):
@@ -304,3 +309,16 @@ class HistoryStore(Protocol):
 
     async def erase(self, household: Household, digest: Digest, erased_at: int) -> Erased:
         """Writes the ledger, then removes all revisions of a household and of those that were merged into it."""
+
+
+def unavailable(problem: str, place: str) -> ComponentUnavailable:
+    """The error for a database that cannot be used."""
+    reasons = {
+        "full": "the disk of the history database is full",
+        "readonly": "the history database is read-only",
+        "locked": "the history database is locked by another program",
+    }
+    reason = next((text for sign, text in reasons.items() if sign in problem), "the history database cannot be used")
+    return ComponentUnavailable(
+        COMPONENT, f"{reason}; nothing was stored; try again later", f"history database {place}: {problem}"
+    )
