@@ -43,7 +43,7 @@ class Transaction:
     @contextlib.asynccontextmanager
     async def pipelined(self) -> AsyncIterator[None]:
         """Within, statements don't wait for answers."""
-        # The pipeline gets an error within, so it does not replace it by one of its own.
+        # The pipeline learns of an error within, so that it does not replace it by one of its own.
         async with self._pipeline:
             await self._pipeline.enter_async_context(self._connection.pipeline())
             yield
