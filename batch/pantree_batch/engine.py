@@ -21,6 +21,10 @@ MAX_ENDS = 20
 """Processes that end at different households of one bucket before the run gives up."""
 
 
+ATTEMPTS = "_attempts"
+"""Begins names of directories of attempts, `_attempts.RUN.WAVE`, which are next to the run and never published."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A bucket to score."""

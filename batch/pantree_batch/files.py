@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 _REMOVAL_ATTEMPTS = 20
 _REMOVAL_PAUSE_SECONDS = 0.2
@@ -48,6 +51,14 @@ def remove_directory(directory: Path) -> None:
         else:
             return
     shutil.rmtree(directory)
+
+
+def remove_or_warn(directory: Path) -> None:
+    """Removes a directory that nobody reads. What cannot be removed is left there, with a warning."""
+    try:
+        remove_directory(directory)
+    except OSError as error:
+        _log.warning("%s cannot be removed and may be deleted later: %s", directory, error)
 
 
 def checksum(file: Path) -> str:

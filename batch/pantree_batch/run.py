@@ -8,6 +8,8 @@ OUT/_unpublished/run_id=ID/        in progress, or stopped
     plan.json                      what `resume` needs
     wave=00000/                    committed by one rename
     _wave=00001.…/                 being written; removed by `resume`
+OUT/_unpublished/_attempts.run_id=ID.…/
+                                   attempts of tasks of Spark; removed by `resume`
 """
 
 import fcntl
@@ -22,9 +24,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from pantree_batch.engine import Engine, Task
+from pantree_batch.engine import ATTEMPTS, Engine, Task
 from pantree_batch.errors import BatchError, InvalidTable, RunFailed
-from pantree_batch.files import remove_directory, sync_directory, write_json
+from pantree_batch.files import remove_directory, remove_or_warn, sync_directory, write_json
 from pantree_batch.fingerprint import fingerprint
 from pantree_batch.layout import Table, last_date_of, read_table
 from pantree_batch.method import RunOptions
@@ -200,6 +202,8 @@ def _run(
     directory = out / _UNPUBLISHED / f"run_id={run_id}"
     for unfinished in directory.glob("_wave=*"):
         remove_directory(unfinished)
+    for attempts in directory.parent.glob(f"{ATTEMPTS}.{directory.name}.*"):
+        remove_or_warn(attempts)
     waves = [
         range(begin, min(begin + options.wave_buckets, table.bucket_count))
         for begin in range(0, table.bucket_count, options.wave_buckets)

@@ -62,7 +62,7 @@ class BucketWriter:
         self._tables = tables
         self._files = {table: directory / table / f"{bucket:05}.parquet" for table in tables.schemas}
         for file in self._files.values():
-            # No parents: a process that has been given up brings no directory back that its successor has removed.
+            # No parents: a stale process must not recreate a directory that was removed.
             file.parent.mkdir(exist_ok=True)
         self._groups = {table: _RowGroups(self._files[table], schema) for table, schema in tables.schemas.items()}
         self.models: set[tuple[str, str]] = set()

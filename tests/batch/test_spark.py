@@ -6,6 +6,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pantree_batch.engines import spark
 from pantree_batch.engines.local import LocalEngine
 from pantree_batch.engines.spark import SparkEngine
 from pantree_batch.errors import RunFailed
-from pantree_batch.fingerprint import fingerprint
+from pantree_batch.fingerprint import dependencies
 from pantree_batch.layout import lay_out
 from pantree_batch.run import Progress, ScoreOptions
 from tests.batch.drive import SPARK, SPARK_SETTINGS
@@ -100,13 +101,13 @@ def test_backtest_equals_that_of_the_local_engine(table: Path, session: Any, tmp
 def test_lines_that_are_not_sorted_stop_the_run(table: Path, session: Any, tmp_path: Path) -> None:
     lines = parquet.read_table(table / "bucket=00000" / "lines.parquet")
     parquet.write_table(pa.concat_tables([lines.slice(5), lines.slice(0, 5)]), tmp_path / "lines.parquet")
-    directory = tmp_path / "_wave=00000"
-    directory.mkdir()
+    directory = tmp_path / "run" / "_wave=00000"
+    directory.mkdir(parents=True)
     task = Task(0, tmp_path / "lines.parquet", directory, OPTIONS.of_run("run"))
     with pytest.raises(RunFailed, match="bucket 0: lines are not sorted"):
         list(SparkEngine().run([task], lambda households: None))
-    assert [one.name for one in tmp_path.iterdir() if one.is_dir()] == [directory.name]
-    assert not list(directory.iterdir())
+    assert [one.name for one in tmp_path.iterdir() if one.is_dir()] == ["run"]
+    assert list((tmp_path / "run").rglob("*")) == [directory]
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_household_at_which_workers_ended_is_skipped(task: Task, tmp_path: Path)
         journal = attempts / f"00000.{number}" / "households.jsonl"
         journal.parent.mkdir()
         journal.write_text(text)
-    outcome = spark._outcome(task, attempts, fingerprint(), _Counter())
+    outcome = spark._outcome(task, attempts, dependencies(), _Counter())
     attempt = attempts / outcome["attempt"]
     rejected = parquet.read_table(attempt / "quarantine" / "00000.parquet").to_pylist()
     assert [(row["household"], row["reason"]) for row in rejected if row["reason"] == "CRASHED"] == [
@@ -140,25 +141,34 @@ def test_household_at_which_workers_ended_is_skipped(task: Task, tmp_path: Path)
 
 
 def test_executor_with_other_models_is_refused(task: Task, tmp_path: Path) -> None:
-    outcome = spark._outcome(task, tmp_path / "attempts", "another fingerprint", _Counter())
-    assert "differ from those of the driver" in outcome["error"]
+    expected = {**dependencies(), "pantree_frequency": "other models", "PANTREE_RECOMMENDATION_MIN_PURCHASES": "4"}
+    outcome = spark._outcome(task, tmp_path / "attempts", expected, _Counter())
+    assert "differ in PANTREE_RECOMMENDATION_MIN_PURCHASES, pantree_frequency;" in outcome["error"]
+
+
+def test_errors_are_returned_instead_of_repeated(task: Task, tmp_path: Path) -> None:
+    broken = tmp_path / "lines.parquet"
+    broken.write_bytes(b"no Parquet")
+    outcome = spark._outcome(replace(task, lines=broken), tmp_path / "attempts", dependencies(), _Counter())
+    assert outcome["error"].startswith("bucket 0: ArrowInvalid: ")
+
+
+def test_errors_of_spark_are_reported_with_their_cause() -> None:
+    error = RuntimeError(
+        "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n"
+        "  File \"worker.py\", line 7, in main\nModuleNotFoundError: No module named 'pantree_batch'\n"
+        "\tat org.apache.spark.Executor.run(Executor.scala:1)\nCaused by: java.io.IOException: disk full\n"
+        "Caused by: java.io.IOException: disk full\n"
+    )
+    assert spark._summary(error) == (
+        'An exception was thrown from the Python worker: File "worker.py", line 7, in main '
+        "ModuleNotFoundError: No module named 'pantree_batch' Caused by: java.io.IOException: disk full"
+    )
 
 
 def test_executor_without_the_file_system_of_the_driver_is_refused(task: Task, tmp_path: Path) -> None:
-    outcome = spark._outcome(task, tmp_path / "elsewhere", fingerprint(), _Counter())
+    outcome = spark._outcome(task, tmp_path / "elsewhere", dependencies(), _Counter())
     assert "a file system that they share" in outcome["error"]
-
-
-def test_shared_settings_hold_no_secrets() -> None:
-    variables = {
-        "PANTREE_FREQUENCY_MODEL": "default",
-        "PANTREE_LADDER": "7,14",
-        "PANTREE_ENRICHMENT_NIM_API_KEY": "secret",
-        "PANTREE_RECOMMENDATION_SAGEMAKER_ENDPOINT": "secret",
-        "PANTREE_GATEWAY_PORT": "80",
-        "HOME": "/root",
-    }
-    assert set(spark._shared_settings(variables)) == {"PANTREE_FREQUENCY_MODEL", "PANTREE_LADDER"}
 
 
 @pytest.mark.usefixtures("_installed")

@@ -5,8 +5,8 @@ decides where it runs, and starts it again when a process or a machine is lost. 
 no setting of Spark can cut a household or reorder lines.
 
 An attempt of a task writes to a directory of its own. The driver moves the files of one attempt of each bucket, when
-Spark reports that it succeeded: an executor that is taken for lost, but still runs, and a speculative copy of a task
-write where nobody looks.
+Spark reports that it succeeded: an executor that is presumed lost, but still runs, and a speculative copy of a task
+write to directories that are ignored.
 """
 
 import contextlib
@@ -26,18 +26,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from pantree_batch.engine import ENDS_TO_SKIP, MAX_ENDS, Finished, Task, score_bucket
+from pantree_batch.engine import ATTEMPTS, ENDS_TO_SKIP, MAX_ENDS, Finished, Task, score_bucket
 from pantree_batch.errors import BatchError, RunFailed
-from pantree_batch.files import remove_directory
-from pantree_batch.fingerprint import fingerprint
+from pantree_batch.files import remove_or_warn
+from pantree_batch.fingerprint import dependencies, shared_variables
 from pantree_batch.household import Key
 
 _OUTCOME = pa.schema([("attempt", pa.string()), ("finished", pa.string()), ("error", pa.string())])
 _JOURNAL = "households.jsonl"
 _POLL_SECONDS = 1.0
-# What decides on answers, without secrets and addresses: Spark shows the environment of executors in its logs.
-_SHARED_SETTINGS = re.compile(r"PANTREE_(FREQUENCY|RECOMMENDATION|ENRICHMENT)_|PANTREE_LADDER$")
-_SECRET = re.compile(r"KEY|PASSWORD|TOKEN|URL|ENDPOINT")
+# Lines of an error that name a cause, in Java and in Python.
+_CAUSE = re.compile(r"(Caused by: )?[\w.]+(Error|Exception): ")
+# Variables that name an installation of Spark whose spark-defaults.conf may name the master.
+_INSTALLATIONS = ("SPARK_HOME", "SPARK_CONF_DIR")
+# With local[*] alone, a task has one attempt, whatever spark.task.maxFailures says.
+_LOCAL_MASTER = f"local[*,{MAX_ENDS}]"
 _DEFAULTS = {
     "spark.app.name": "pantree batch",
     "spark.log.level": "ERROR",
@@ -53,7 +56,8 @@ class SparkEngine:
         """Describes the session that `run` starts.
 
         Args:
-            master: such as `local-cluster[2,1,1024]`; empty for what spark-submit or the defaults of Spark say.
+            master: such as `local-cluster[2,1,1024]`; empty for that of spark-submit or of an installation of Spark,
+                or else the cores of this machine.
             settings: of Spark, by name.
         """
         self._master = master
@@ -66,7 +70,7 @@ class SparkEngine:
         # Executors work in directories of their own.
         directory = tasks[0].directory.resolve()
         tasks = [replace(task, lines=task.lines and task.lines.resolve()) for task in tasks]
-        attempts = directory.with_name(f"{directory.name}.attempts")
+        attempts = directory.parent.with_name(f"{ATTEMPTS}.{directory.parent.name}.{directory.name}")
         attempts.mkdir()
         try:
             for outcome in self._outcomes(tasks, attempts, on_progress):
@@ -76,11 +80,9 @@ class SparkEngine:
                 finished = Finished(content["bucket"], tuple(content["files"]), tuple(map(tuple, content["models"])))
                 _move(attempts / outcome["attempt"], directory, finished)
                 yield finished
-        except BaseException:
-            with contextlib.suppress(OSError):  # `resume` removes the rest
-                remove_directory(attempts)
-            raise
-        remove_directory(attempts)
+        finally:
+            # An executor that is presumed lost may still write there, and NFS keeps the files that it has open.
+            remove_or_warn(attempts)
 
     def close(self) -> None:
         """Stops the session, unless it was there before."""
@@ -91,7 +93,7 @@ class SparkEngine:
 
     def _outcomes(self, tasks: Sequence[Task], attempts: Path, on_progress: Callable[[int], None]) -> list[Any]:
         """One row per task."""
-        expected = fingerprint()
+        expected = dependencies()
         try:
             with warnings.catch_warnings():
                 # It says that it does not know every feature of pandas 3; none is used.
@@ -107,7 +109,7 @@ class SparkEngine:
             with _polled(lambda: int(households.value), on_progress):
                 rows: list[Any] = frame.collect()
         except Exception as error:
-            raise RunFailed(f"Spark: {_first_lines(error)}") from error
+            raise RunFailed(f"Spark: {_summary(error)}") from error
         return rows
 
     def _opened(self) -> Any:
@@ -118,10 +120,12 @@ class SparkEngine:
             self._is_owner = SparkSession.getActiveSession() is None
             conf = SparkConf()
             # What spark-submit was given is unknown here, and must not be overridden.
-            submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-            for name, value in ({} if submitted else _DEFAULTS).items():
-                conf.setIfMissing(name, value)
-            for name, value in _shared_settings(os.environ).items():
+            if "PYSPARK_GATEWAY_PORT" not in os.environ:
+                for name, value in _DEFAULTS.items():
+                    conf.setIfMissing(name, value)
+                if not any(map(os.environ.get, _INSTALLATIONS)):
+                    conf.setIfMissing("spark.master", _LOCAL_MASTER)
+            for name, value in shared_variables().items():
                 conf.set(f"spark.executorEnv.{name}", value)
             if self._master:
                 conf.setMaster(self._master)
@@ -130,16 +134,14 @@ class SparkEngine:
         return self._session
 
 
-def _shared_settings(variables: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value for name, value in variables.items() if _SHARED_SETTINGS.match(name) and not _SECRET.search(name)
-    }
-
-
-def _first_lines(error: Exception) -> str:
-    """What failed, without the stack of the JVM."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2]) or type(error).__name__
+def _summary(error: Exception) -> str:
+    """What failed and why, without the stacks of the JVM and of Python."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Traceback" not in line]
+    text = " ".join(lines[:2])
+    for line in lines[2:]:
+        if _CAUSE.match(line) and line.removeprefix("Caused by: ") not in text:
+            text += f" {line}"
+    return text or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -181,7 +183,11 @@ def _move(attempt: Path, directory: Path, finished: Finished) -> None:
 
 
 def _run_tasks(
-    batches: Iterator[pa.RecordBatch], tasks: Sequence[Task], attempts: Path, expected: str, households: Any
+    batches: Iterator[pa.RecordBatch],
+    tasks: Sequence[Task],
+    attempts: Path,
+    expected: Mapping[str, str],
+    households: Any,
 ) -> Iterator[pa.RecordBatch]:
     """Runs the tasks whose numbers arrive, in a Python worker of an executor; one row per task."""
     for batch in batches:
@@ -189,16 +195,19 @@ def _run_tasks(
             yield pa.RecordBatch.from_pylist([_outcome(tasks[number], attempts, expected, households)], _OUTCOME)
 
 
-def _outcome(task: Task, attempts: Path, expected: str, households: Any) -> dict[str, str]:
+def _outcome(task: Task, attempts: Path, expected: Mapping[str, str], households: Any) -> dict[str, str]:
     """Files of a bucket, or an error that another attempt would not change."""
     from pyspark import TaskContext
 
     # Logs of services would fill those of Spark.
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
-    if fingerprint() != expected:
+    found = dependencies()
+    differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if differing:
         return {
-            "error": f"the code, models or settings (PANTREE_*) of executor {socket.gethostname()} differ from "
-            "those of the driver; install the same version of Pantree and set the same variables on both"
+            "error": f"executor {socket.gethostname()} and the driver differ in {', '.join(differing)}; install the "
+            "same version of Pantree and set the same variables on both (for a session that exists already: "
+            "spark.executorEnv.NAME when it is started)"
         }
     for path in (attempts, task.lines):
         if path is not None and not path.exists():
@@ -220,6 +229,8 @@ def _outcome(task: Task, attempts: Path, expected: str, households: Any) -> dict
             finished = score_bucket(attempt, _scorer(), before_each, households.add)
     except BatchError as error:
         return {"error": f"bucket {task.bucket}: {error}"}
+    except Exception as error:
+        return {"error": f"bucket {task.bucket}: {type(error).__name__}: {error}"}
     finally:
         # Only what ends the process leaves a journal.
         journal.unlink(missing_ok=True)
