@@ -28,7 +28,7 @@ from tests.batch.populations import AS_OF, population, write
 OPTIONS = run.ScoreOptions(AS_OF, wave_buckets=2)
 LOCAL_KINDS = ("driver", "pool worker")
 SPARK_KINDS = ("Python worker", "executor", "driver", "JVM of the driver")
-# A machine that does much else takes minutes to start Spark.
+# A loaded machine takes minutes to start Spark.
 _MAX_SECONDS = 800.0
 _KILLS_OF_A_RUN = 4
 
@@ -100,8 +100,21 @@ def _kill(driver: psutil.Process, kind: str, chance: random.Random) -> bool:
 
 
 def _is_scoring(out: Path) -> bool:
-    """Whether a bucket is being written: below the wave itself, or below an attempt."""
-    return any(out.glob("_unpublished/run_id=*/_wave=*/*"))
+    """Whether a bucket is being written: below the wave itself, or as an attempt."""
+    unpublished = out / "_unpublished"
+    return any(unpublished.glob("run_id=*/_wave=*/*")) or any(unpublished.glob("_attempts.*/*"))
+
+
+@contextlib.contextmanager
+def _stopped(driver: psutil.Process) -> Iterator[None]:
+    """Keeps a driver from committing its wave."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        driver.suspend()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            driver.resume()
 
 
 def disturbed_run(
@@ -120,9 +133,10 @@ def disturbed_run(
             while driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE:
                 assert time.monotonic() < ends_at, (out / "log").read_text(errors="replace")[-3_000:]
                 if waiting and _is_scoring(out):
-                    time.sleep(chance.random() * 0.5)
-                    if _kill(driver, waiting[0], chance):
-                        killed[waiting.pop(0)] += 1
+                    with _stopped(driver):  # or a fast machine publishes the run before the last kill
+                        time.sleep(chance.random() * 0.5)
+                        if _kill(driver, waiting[0], chance):
+                            killed[waiting.pop(0)] += 1
                 time.sleep(0.01)
     return killed
 
