@@ -26,12 +26,13 @@ def table_of(measurements: Sequence[Measurement]) -> Table:
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("id")
     table.add_column("work, and below it its baseline", ratio=1)
-    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("to reach", max_width=_LEVEL_COLUMNS)
     for one in measurements:
-        table.add_row(one.id, escape(one.work), f"{one.work_seconds:.5f}", f"{one.ratio:.2f}", escape(one.level))
-        table.add_row("", escape(one.baseline), f"{one.baseline_seconds:.5f}", style="dim")
+        work, baseline = (f"{value:.5f} {one.unit}" for value in (one.work_value, one.baseline_value))
+        table.add_row(one.id, escape(one.work), work, f"{one.ratio:.2f}", escape(one.level))
+        table.add_row("", escape(one.baseline), baseline, style="dim")
         table.add_section()
     return table
 

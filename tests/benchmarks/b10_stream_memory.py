@@ -24,15 +24,15 @@ _PATH = "/pantree.pipeline.v1.PipelineService/StreamProcess"
 
 
 def measure() -> list[Measurement]:
-    """Resident MiB per stream (not seconds), after some to warm up; Linux only."""
+    """Resident MiB per stream, after some to warm up; Linux only."""
     if not Path("/proc/self/statm").exists():
         return []
     with process("hold") as (_, pipeline), _gateway(pipeline) as (gateway_id, gateway):
         work = asyncio.run(_websockets(gateway_id, f"ws://{gateway}/ws/stream/cust_001"))
     with process("hold") as (bare_id, bare):
         floor = asyncio.run(_bare_streams(bare_id, bare))
-    name = f"MiB per open WebSocket, {_STREAMS} of them"
-    return [Measurement("B10", name, "bare grpc.aio stream, MiB", work, floor, work / floor, "≤ 2.5 × bare")]
+    name = f"memory per open WebSocket, {_STREAMS} of them"
+    return [Measurement("B10", name, "bare grpc.aio stream", work, floor, work / floor, "≤ 2.5 × bare", "MiB")]
 
 
 @contextlib.contextmanager

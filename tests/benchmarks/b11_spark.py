@@ -146,8 +146,8 @@ def _measurements(sizes: list[float], used: dict[str, list[_Usage]]) -> list[Mea
                 last.wall_seconds, first.wall_seconds, exponent, "exponent ≤ 1.1",
             ),
             Measurement(
-                "B11", f"{name}: megabytes of a worker at {large}", small, *megabytes, megabytes[0] / megabytes[1],
-                "≤ 1.2 ×",
+                "B11", f"{name}: memory of a worker at {large}", small, *megabytes, megabytes[0] / megabytes[1],
+                "≤ 1.2 ×", "MB",
             ),
         ]  # fmt: skip
     return measurements

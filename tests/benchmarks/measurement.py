@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measurement:
-    """Work and baseline, timed in one run."""
+    """Work and baseline, measured in one run."""
 
     id: str
     """Benchmark, such as `B5`."""
     work: str
     baseline: str
-    work_seconds: float
-    baseline_seconds: float
+    work_value: float
+    baseline_value: float
     ratio: float
     """In the direction of `level`: how many times faster than the baseline, or how many times its duration."""
     level: str
     """What is to be reached, such as `≥ 5 × faster`."""
+    unit: str = "s"
+    """Of both values."""
 
 
 def alternate(work: Callable[[], object], baseline: Callable[[], object], rounds: int = 7) -> tuple[float, float]:

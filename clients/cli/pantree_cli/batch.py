@@ -45,7 +45,9 @@ Workers = Annotated[
 ]
 Master = Annotated[
     str,
-    typer.Option(metavar="URL", help="Master of Spark, such as local-cluster[2,1,1024]; by default, as Spark is set."),
+    typer.Option(
+        metavar="URL", help="Master of Spark, such as local-cluster[2,1,1024]; by default, Spark's or local[*,20]."
+    ),
 ]
 Conf = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Setting of Spark; repeat it for several.")]
 MaxRecommendations = Annotated[
