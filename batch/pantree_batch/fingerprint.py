@@ -32,13 +32,12 @@ _PACKAGES = (
 _WITHOUT_EFFECT = ("aws_", "cache_", "nim_", "redis_", "sagemaker_")
 
 
-@functools.cache
 def dependencies() -> Mapping[str, str]:
     """Packages and settings that decide on recommendations, by name; files and directories as hashes."""
     found = {LADDER_VARIABLE: os.environ.get(LADDER_VARIABLE, "")}
     for package in _PACKAGES:
         assert package.__file__ is not None  # a regular package
-        found[package.__name__] = _hash_of(Path(package.__file__).parent)
+        found[package.__name__] = _hash_of_package(Path(package.__file__).parent)
     for settings in part_settings():
         for name, value in _values(settings).items():
             variable = environment_variable(type(settings), name)
@@ -69,6 +68,11 @@ def _values(settings: PartSettings) -> dict[str, Any]:
     names = sorted(set(type(settings).model_fields) - set(PartSettings.model_fields))
     values = {name: getattr(settings, name) for name in names if not name.startswith(_WITHOUT_EFFECT)}
     return {name: value for name, value in values.items() if not isinstance(value, SecretStr)}
+
+
+@functools.cache
+def _hash_of_package(path: Path) -> str:
+    return _hash_of(path)
 
 
 def _hash_of(path: Path) -> str:

@@ -6,8 +6,6 @@ import pytest
 
 from pantree_batch.fingerprint import dependencies, shared_variables
 
-_current = dependencies.__wrapped__  # not what was found before
-
 
 def test_shared_variables_give_another_process_the_same_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -18,7 +16,7 @@ def test_shared_variables_give_another_process_the_same_settings(
     (driver / ".env").write_text("PANTREE_RECOMMENDATION_MIN_PURCHASES=4\n")
     (driver / "discounts.toml").write_text("[discounts]\n")
     monkeypatch.chdir(executor)
-    defaults = _current()
+    defaults = dependencies()
     monkeypatch.chdir(driver)
     variables = {
         "PANTREE_LADDER": "7,14",
@@ -27,18 +25,18 @@ def test_shared_variables_give_another_process_the_same_settings(
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    expected, shared = _current(), shared_variables()
+    expected, shared = dependencies(), shared_variables()
     differing = {name for name, value in expected.items() if defaults[name] != value}
     assert differing == set(shared) == {*variables, "PANTREE_RECOMMENDATION_MIN_PURCHASES"}
     monkeypatch.chdir(executor)
     for name, value in shared.items():
         monkeypatch.setenv(name, value)
-    assert _current() == expected
+    assert dependencies() == expected
 
 
 def test_settings_of_external_systems_neither_decide_nor_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _current(), shared_variables()
+    before = dependencies(), shared_variables()
     for name in ("AWS_REGION", "SAGEMAKER_ENDPOINT", "LLAMA_NIM_API_KEY", "PANTREE_REDIS_PASSWORD"):
         monkeypatch.setenv(name, "other")
     monkeypatch.setenv("PANTREE_REDIS_URL", "redis://:secret@host")
-    assert (_current(), shared_variables()) == before
+    assert (dependencies(), shared_variables()) == before

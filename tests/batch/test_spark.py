@@ -73,7 +73,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lay_out(write(directory / "in.parquet", lines), directory / "table", BUCKETS).directory
 
 
-def test_run_equals_that_of_the_local_engine(table: Path, session: Any, tmp_path: Path) -> None:
+def test_run_equals_that_of_the_local_engine(
+    table: Path, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Executors of the session have started already, in directories of their own.
+    (tmp_path / ".env").write_text("PANTREE_RECOMMENDATION_MIN_PURCHASES=4\n")
+    monkeypatch.chdir(tmp_path)
     local = run.score(table, tmp_path / "local", OPTIONS, engine=LocalEngine(1))
     progress = _Households()
     on_spark = run.score(table, tmp_path / "spark", OPTIONS, engine=SparkEngine(), progress=progress)

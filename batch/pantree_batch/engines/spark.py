@@ -105,7 +105,8 @@ class SparkEngine:
                 )
                 # One number, and so one task of Spark, for each bucket.
                 numbers = session.range(0, len(tasks), 1, len(tasks))
-                frame = numbers.mapInArrow(run, "attempt string, finished string, error string")
+                with _added(session.sparkContext.environment, shared_variables()):
+                    frame = numbers.mapInArrow(run, "attempt string, finished string, error string")
             with _polled(lambda: int(households.value), on_progress):
                 rows: list[Any] = frame.collect()
         except Exception as error:
@@ -125,13 +126,23 @@ class SparkEngine:
                     conf.setIfMissing(name, value)
                 if not any(map(os.environ.get, _INSTALLATIONS)):
                     conf.setIfMissing("spark.master", _LOCAL_MASTER)
-            for name, value in shared_variables().items():
-                conf.set(f"spark.executorEnv.{name}", value)
             if self._master:
                 conf.setMaster(self._master)
             conf.setAll(list(self._settings.items()))
             self._session = SparkSession.builder.config(conf=conf).getOrCreate()
         return self._session
+
+
+@contextlib.contextmanager
+def _added(environment: dict[str, str], variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the Python workers of functions that are passed to Spark, in a session that existed before, too."""
+    before = dict(environment)
+    environment.update(variables)
+    try:
+        yield
+    finally:
+        environment.clear()
+        environment.update(before)
 
 
 def _summary(error: Exception) -> str:
@@ -201,13 +212,12 @@ def _outcome(task: Task, attempts: Path, expected: Mapping[str, str], households
 
     # Logs of services would fill those of Spark.
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
-    found = dependencies()
+    found = _dependencies()
     differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     if differing:
         return {
             "error": f"executor {socket.gethostname()} and the driver differ in {', '.join(differing)}; install the "
-            "same version of Pantree and set the same variables on both (for a session that exists already: "
-            "spark.executorEnv.NAME when it is started)"
+            "same version of Pantree, and set the same variables on both"
         }
     for path in (attempts, task.lines):
         if path is not None and not path.exists():
@@ -254,6 +264,12 @@ def _not_shared(path: Path) -> str:
         f"{path} does not exist on {socket.gethostname()}; the driver and all executors need TABLE and OUT below the "
         "same path of a file system that they share"
     )
+
+
+@functools.cache
+def _dependencies() -> Mapping[str, str]:
+    """Those of a Python worker, whose variables never change."""
+    return dependencies()
 
 
 @functools.cache
