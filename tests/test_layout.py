@@ -136,6 +136,14 @@ def test_env_example_lists_every_variable_with_its_default() -> None:
     assert documented_variables() == expected
 
 
+@pytest.mark.parametrize("part", [part.name for part in ALL_PARTS])
+def test_a_copy_of_env_example_changes_no_setting(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_classes()[part]
+    for variable in environment_variables(settings):
+        monkeypatch.delenv(variable, raising=False)
+    assert settings(_env_file=ROOT / ".env.example") == settings(_env_file=None)
+
+
 def test_comments_of_env_example_are_the_descriptions_of_the_settings() -> None:
     descriptions: dict[str, set[str]] = {}
     for settings in settings_classes().values():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -38,6 +38,12 @@ class ProgramSettings(BaseSettings):
         default="auto", description="auto is text on a terminal, JSON elsewhere.", validation_alias="PANTREE_LOG_FORMAT"
     )
     debug: bool = Field(default=False, description="Same as PANTREE_LOG_LEVEL=DEBUG.", validation_alias="DEBUG")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object, info: ValidationInfo) -> object:
+        """An empty value, as in `.env.example`, means None where that is the default, not the current directory."""
+        return None if value == "" and cls.model_fields[info.field_name or ""].default is None else value
 
 
 class PartSettings(ProgramSettings):
@@ -89,12 +95,6 @@ class PartSettings(ProgramSettings):
         description="Share of new traces that are sampled, 0 to 1.",
         validation_alias="OTEL_TRACES_SAMPLER_ARG",
     )
-
-    @field_validator("tls_dir", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        """An empty value, as in `.env.example`, means None, not the current directory."""
-        return None if value == "" else value
 
     @field_validator("otlp_endpoint")
     @classmethod

@@ -61,11 +61,6 @@ class EnrichmentSettings(PartSettings):
         default=2_592_000.0, gt=0, description="How long an answer is cached; the default is 30 days."
     )
 
-    @field_validator("nim_ca_file", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value
-
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:

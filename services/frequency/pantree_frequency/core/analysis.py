@@ -386,8 +386,9 @@ def _delivery_options(
     small = np.take_along_axis(supply.quantity <= usual_quantity[:, None], order, axis=1)
     small &= positions < counts[:, None]
     only_later = np.flatnonzero(small.any(axis=1) & ~small[:, :MAX_OPTIONS].any(axis=1))
-    order[only_later, MAX_OPTIONS - 1] = order[only_later, small[only_later].argmax(axis=1)]
-    order = order[:, :MAX_OPTIONS]
+    last = min(MAX_OPTIONS, len(STEPS)) - 1  # a retailer's ladder may be short
+    order[only_later, last] = order[only_later, small[only_later].argmax(axis=1)]
+    order = order[:, : last + 1]
     columns = (supply.quantity, supply.supply_ratio, supply.stockout, supply.overstock, within, supply.units_on_hand)
     options = zip(
         STEPS[order].tolist(), *(np.take_along_axis(column, order, axis=1).tolist() for column in columns), strict=True
