@@ -127,9 +127,10 @@ test("runs leave nothing behind", async ({ page }) => {
   };
   const again = async (runs: number): Promise<void> => {
     for (let run = 0; run < runs; run++) {
-      const stream = page.waitForEvent("websocket");
+      // Waited for from its start on, since it may close before the click is done.
+      const closed = page.waitForEvent("websocket").then((stream) => stream.waitForEvent("close"));
       await page.getByRole("button", { name: "Show me" }).click();
-      await (await stream).waitForEvent("close");
+      await closed;
       await expect(status).toHaveAttribute("data-phase", "done");
     }
   };
