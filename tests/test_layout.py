@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -137,11 +138,14 @@ def test_env_example_lists_every_variable_with_its_default() -> None:
 
 
 @pytest.mark.parametrize("part", [part.name for part in ALL_PARTS])
-def test_a_copy_of_env_example_changes_no_setting(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_env_example_changes_no_setting(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_classes()[part]
     for variable in environment_variables(settings):
         monkeypatch.delenv(variable, raising=False)
-    assert settings(_env_file=ROOT / ".env.example") == settings(_env_file=None)
+    monkeypatch.chdir(tmp_path)
+    defaults = settings()
+    shutil.copy(ROOT / ".env.example", ".env")
+    assert settings() == defaults
 
 
 def test_comments_of_env_example_are_the_descriptions_of_the_settings() -> None:
