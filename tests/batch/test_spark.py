@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,6 +49,7 @@ def session(_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         # Of its sockets, and of pandas 3.
         warnings.simplefilter("ignore")
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_WORKER_DIR", str(tmp_path_factory.mktemp("spark")))
         from pyspark.sql import SparkSession
 

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 import uuid
 import warnings
@@ -129,6 +130,9 @@ class SparkEngine:
             if self._master:
                 conf.setMaster(self._master)
             conf.setAll(list(self._settings.items()))
+            if (conf.get("spark.master") or "").startswith("local"):
+                # On this machine workers run what this process runs; Spark would take any `python3` in the path.
+                os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             self._session = SparkSession.builder.config(conf=conf).getOrCreate()
         return self._session
 
