@@ -70,7 +70,7 @@ async def has_profile(mesh: RunningMesh, customer: str) -> bool:
 
 
 async def test_erased_customer_is_in_no_answer_file_or_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("milvus_lite")
+    pytest.importorskip("milvus_lite", reason="profiles are kept in its files")
     folder, backup = tmp_path / "files", tmp_path / "backup"
     folder.mkdir()
     path = f"/api/v1/customers/{CUSTOMER}"

@@ -246,7 +246,7 @@ def store_of(system: str, request: pytest.FixtureRequest) -> CombinedStore:
 
 
 async def test_own_connection_of_the_role_sees_one_tenant_in_every_table(database_url: str) -> None:
-    psycopg = pytest.importorskip("psycopg")
+    psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is asked with it")
     store = store_of_url(database_url)
     async with loopback(part(store)) as channel:
         for name in CALLS:
