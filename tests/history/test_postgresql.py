@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import psycopg
 import pytest
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[history]'")
 
+import psycopg
 
 from pantree_history.backends.postgresql import ROLE, PostgresqlStore
 from pantree_history.backends.postgresql_transaction import begin
