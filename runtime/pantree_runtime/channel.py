@@ -28,14 +28,15 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [{}],
-            # Only UNAVAILABLE: the call did not start, or the server is shutting down. gRPC never retries a stream
-            # after its first message, and a server that reports its own failure disallows retries.
+            # UNAVAILABLE: the call did not start, or the server is shutting down. CANCELLED, unless by the caller: the
+            # server stopped before it started the call, see `_LEAVING_SECONDS` of the server. gRPC never retries a
+            # stream after its first message, and a server that reports its own failure disallows retries.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
                 "maxBackoff": "1s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ],

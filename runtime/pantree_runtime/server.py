@@ -44,6 +44,9 @@ COMPILED = "pantree.compiled"
 
 BULK_COST = 16
 """Cost of a call that may keep several threads busy for minutes."""
+# Time for clients to see NOT_SERVING and send new calls elsewhere. When a server stops, gRPC answers CANCELLED to calls
+# that have arrived but have not yet been handed to Python (https://github.com/grpc/grpc/issues/41785).
+_LEAVING_SECONDS = 0.2
 # Time to exit after draining if the parent process is gone.
 _EXIT_SECONDS = 5.0
 
@@ -134,7 +137,9 @@ class RunningService:
             self._compilation.cancel()
             await asyncio.wait([self._compilation])
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
+        leaving_seconds = min(_LEAVING_SECONDS, grace_seconds / 2)
+        await asyncio.sleep(leaving_seconds)
+        await self._server.stop(grace_seconds - leaving_seconds)
         await self._part.close()
 
     async def wait(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 import socket
@@ -295,6 +296,81 @@ async def test_stream_that_outlasts_the_drain_fails_as_unavailable() -> None:
             await anext(stream)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         await stopping
+
+
+@pytest.mark.parametrize("retries", [True, False])
+async def test_no_call_fails_when_one_of_two_servers_stops(retries: bool) -> None:
+    """Neither with the retries of `open_channel`, nor without them for a client that watches the health of servers."""
+
+    async def brief() -> None:
+        await asyncio.sleep(0.001)
+
+    config = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+    for _ in range(5):
+        first, second = [await start(unary_part(brief), host="127.0.0.1", port=0) for _ in range(2)]
+        address = f"ipv4:{first.address},{second.address}"
+        if retries:
+            channel = open_channel(address, timeout_seconds=30)
+        else:
+            options = [("grpc.service_config", json.dumps(config)), ("grpc.enable_retries", 0)]
+            channel = grpc.aio.insecure_channel(address, options=options)
+        stub = frequency_service_pb2_grpc.FrequencyServiceStub(channel)
+        stopped = asyncio.Event()
+
+        async def work(stub: "frequency_service_pb2_grpc.FrequencyServiceAsyncStub", stopped: asyncio.Event) -> int:
+            calls = 0
+            while not stopped.is_set():
+                await stub.AnalyzeHistory(HISTORY, timeout=10)
+                calls += 1
+            return calls
+
+        async with channel, asyncio.TaskGroup() as group:
+            workers = [group.create_task(work(stub, stopped)) for _ in range(16)]
+            await asyncio.sleep(0.05)
+            await first.stop(10)
+            stopped.set()
+        assert min(worker.result() for worker in workers) > 0
+        await second.stop(0)
+
+
+async def test_call_that_a_stopping_server_did_not_begin_is_retried() -> None:
+    codes = [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED]
+    calls = []
+
+    async def answer(request: bytes, context: Context) -> bytes:
+        calls.append(request)
+        if codes:
+            await context.abort(codes.pop())
+        return b""
+
+    server = grpc.aio.server()
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(answer)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("x.Example", {"Answer": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with open_channel(f"127.0.0.1:{port}", timeout_seconds=30) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/x.Example/Answer")
+        await call(b"")
+    assert len(calls) == 4
+    await server.stop(0)
+
+
+async def test_call_that_its_caller_cancels_is_not_retried() -> None:
+    begun, calls = asyncio.Event(), []
+
+    async def hold() -> None:
+        calls.append(1)
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with loopback(unary_part(hold)) as channel:
+        call = asyncio.create_task(call_unary(channel))
+        await begun.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        await asyncio.sleep(0.5)
+    assert call.cancelled()
+    assert len(calls) == 1
 
 
 async def test_port_in_use_is_an_error_that_names_the_setting() -> None:
