@@ -24,6 +24,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
 Parameters = ParamSpec("Parameters")
@@ -158,6 +159,13 @@ def _stamp(directory: Path) -> Path:
     """File that exists when the functions in a directory are in the cache, for this source, compiler and processor."""
     target = f"{numba.__version__}-{llvmlite.binding.get_host_cpu_name()}"
     return directory / "__pycache__" / f"compiled-{_digest_of(directory)[:16]}-{target}"
+
+
+def load_compiler() -> None:
+    """Loads what numba otherwise loads when a process calls its first function, which takes most of a second."""
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
 
 
 def is_interpreted() -> bool:

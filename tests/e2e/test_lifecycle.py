@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import psutil
@@ -49,22 +49,47 @@ def up() -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.communicate(timeout=TIMEOUT_SECONDS)
 
 
-def part_of(process: psutil.Process) -> str:
-    """Name of the part that runs in a child process of `pantree up`."""
-    return next(word for word in process.cmdline() if word.startswith("pantree_")).removeprefix("pantree_")
+def parts_of(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
+    """The processes of a `pantree up` that run parts, by the name of the part."""
+    parts = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # also if it is a zombie
+            words = " ".join(child.cmdline()).split()
+            if "--until-stdin-closes" in words:
+                parts[words[words.index("-m") + 1].removeprefix("pantree_")] = child
+    return parts
 
 
 def test_crashed_parts_are_restarted() -> None:
     with up() as (process, gateway):
         answer = httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json()
-        first = {part_of(child): child for child in psutil.Process(process.pid).children()}
+        first = parts_of(process)
         assert len(first) == 7
         for part in ("frequency", "vector"):
             first[part].kill()
 
         def are_back() -> bool:
-            now = {part_of(child) for child in psutil.Process(process.pid).children() if child not in first.values()}
+            now = {part for part, child in parts_of(process).items() if child not in first.values()}
             return now == {"frequency", "vector"} and httpx.get(f"{gateway}/health").json()["status"] == "healthy"
+
+        until(are_back)
+        assert httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json() == answer
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parts are forked on Linux only")
+def test_parts_of_a_killed_launcher_are_restarted() -> None:
+    with up() as (process, gateway):
+        answer = httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json()
+        first = parts_of(process)
+        (launcher,) = psutil.Process(process.pid).children()
+        launcher.kill()
+
+        def are_back() -> bool:
+            now = parts_of(process)
+            with suppress(httpx.TransportError):
+                is_healthy = httpx.get(f"{gateway}/health").json()["status"] == "healthy"
+                return is_healthy and len(now) == 7 and not {*now.values()} & {*first.values()}
+            return False
 
         until(are_back)
         assert httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json() == answer
@@ -82,8 +107,8 @@ def hang_up_ends_programs() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_no_part_outlives_pantree_up(number: signal.Signals) -> None:
     with up() as (process, _):
-        parts = psutil.Process(process.pid).children()
-        assert len(parts) == 7
+        parts = psutil.Process(process.pid).children(recursive=True)
+        assert len(parts_of(process)) == 7
         process.send_signal(number)
         process.wait(TIMEOUT_SECONDS)
         _, alive = psutil.wait_procs(parts, timeout=TIMEOUT_SECONDS)
@@ -94,8 +119,8 @@ def test_part_that_hangs_is_killed_after_the_drain_time() -> None:
     os.environ["PANTREE_DRAIN_SECONDS"] = "0"
     try:
         with up() as (process, _):
-            parts = psutil.Process(process.pid).children()
-            parts[3].suspend()
+            parts = psutil.Process(process.pid).children(recursive=True)
+            parts_of(process)["vector"].suspend()
             process.send_signal(signal.SIGTERM)
             assert process.wait(TIMEOUT_SECONDS) == 0
             _, alive = psutil.wait_procs(parts, timeout=TIMEOUT_SECONDS)

@@ -6,7 +6,6 @@ import importlib
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import grpc
 from dotenv import dotenv_values
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from pantree_cli.part_processes import COMPILED_PACKAGES, PartProcess, part_starter
 from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
 from pantree_runtime.channel import open_channel
 from pantree_runtime.identity import CLIENT, Identity
@@ -218,12 +218,12 @@ class ProcessMesh:
         self, environment: Mapping[str, str], addresses: Mapping[str, str], identity: Identity | None = None
     ) -> None:
         self._identity = identity
-        self._environment = environment
         self._max_stop_seconds = load_settings(PartSettings).drain_seconds + _STOP_SECONDS
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, PartProcess] = {}
         self._stopping = False
         # The parts read this pipe as standard input. It closes when this process ends, even by SIGKILL, and they stop.
         self._lifeline: tuple[int, int] | None = os.pipe()
+        self._starter = part_starter(environment, self._lifeline[0])
         self.addresses = addresses
 
     @property
@@ -238,16 +238,7 @@ class ProcessMesh:
     async def start(self, part: ServiceKind) -> None:
         """Starts a part, without waiting until it is serving."""
         assert self._lifeline is not None, "the mesh is stopped"
-        # In its own session, so that Ctrl-C reaches only this process, which stops the parts in order.
-        self._processes[part.name] = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            part.package,
-            "--until-stdin-closes",
-            env=self._environment,
-            stdin=self._lifeline[0],
-            start_new_session=True,
-        )
+        self._processes[part.name] = await self._starter.start(part.package)
 
     async def serving(self, part: ServiceKind) -> None:
         """Waits until a part is serving.
@@ -304,12 +295,13 @@ class ProcessMesh:
             if part.name in ("gateway", "pipeline"):
                 await self._wait_or_kill(process)
         await asyncio.gather(*(self._wait_or_kill(process) for process in self._processes.values()))
+        await self._starter.close()
         if self._lifeline is not None:
             for end in self._lifeline:
                 os.close(end)
             self._lifeline = None
 
-    async def _wait_or_kill(self, process: asyncio.subprocess.Process) -> None:
+    async def _wait_or_kill(self, process: PartProcess) -> None:
         try:
             async with asyncio.timeout(self._max_stop_seconds):
                 await process.wait()
@@ -367,7 +359,8 @@ async def start_processes(
         on_state_change(part.name, "serving")
 
     try:
-        for part in parts:
+        # The launcher loads the compiler for the parts that need it when the others have begun to start.
+        for part in sorted(parts, key=lambda part: part.package in COMPILED_PACKAGES):
             on_state_change(part.name, "starting")
             await mesh.start(part)
         async with asyncio.timeout(MAX_START_SECONDS):
