@@ -67,7 +67,7 @@ def test_every_service_folder_looks_the_same(service: str) -> None:
         assert (package / f"{name}.py").exists(), f"{service} lacks {name}.py"
     assert (package.parent / "README.md").exists()
     assert (ROOT / "tests" / service).is_dir()
-    allowed = {"__pycache__", "core", "backends", "models", "prompts", "sagemaker", "subscriptions"}
+    allowed = {"__pycache__", "core", "backends", "models", "prompts", "sagemaker", "subscriptions", "webhooks"}
     assert {folder.name for folder in package.iterdir() if folder.is_dir()} <= allowed
 
 

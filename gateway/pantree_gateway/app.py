@@ -18,6 +18,7 @@ from pantree.history.v1.history_service_pb2 import DESCRIPTOR as _HISTORY
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
 from pantree.subscription.v1.subscription_service_pb2 import DESCRIPTOR as _SUBSCRIPTION
+from pantree.subscription.v1.webhook_service_pb2 import DESCRIPTOR as _WEBHOOK
 from pantree_gateway.access import Authenticator, TokenRules, read_api_keys, security_schemes
 from pantree_gateway.console import add_console, read_console
 from pantree_gateway.docs import add_docs
@@ -72,8 +73,12 @@ _STREAM_DESCRIPTION = (
     "other problem, 1012 the gateway is shutting down."
 )
 
-SHOP_METHODS = frozenset({"AppendPurchases", "CorrectPurchases", "CreateOffer", "MergeCustomers", "RecordDelivery"})
-"""Methods that state what only the shop knows."""
+_WEBHOOKS = _WEBHOOK.services_by_name["WebhookService"]
+SHOP_METHODS = frozenset(
+    {"AppendPurchases", "CorrectPurchases", "CreateOffer", "MergeCustomers", "RecordDelivery"}
+    | {method.name for method in _WEBHOOKS.methods}
+)
+"""Methods that state what only the shop knows, and those of its webhooks."""
 REDIS_TIMEOUT_SECONDS = 0.5
 REDIS_COOL_DOWN_SECONDS = 2.0
 _MIB = 1 << 20
@@ -151,6 +156,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             lambda: _history_channel(channels),
             SHOP_METHODS,
         ),
+        Upstream(_WEBHOOKS, "history", lambda: _history_channel(channels), SHOP_METHODS),
     ]
     comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
     schemas = SchemaCollection(comments)

@@ -70,6 +70,10 @@ PURCHASES_SIMULATED = _counter("pantree_purchases_simulated", "Simulated purchas
 ITEMS_ANALYZED = _counter("pantree_items_analyzed", "Analyzed items.")
 HISTORIES_INDEXED = _counter("pantree_histories_indexed", "Indexed histories.")
 PURCHASE_LINES_EXPIRED = _counter("pantree_purchase_lines_expired", "Stored lines removed because of the retention.")
+WEBHOOK_EVENTS = _counter("pantree_webhook_events", "Attempts to send an event, by what became of them.", ["result"])
+WEBHOOK_WAITING = _gauge("pantree_webhook_waiting", "Subscriptions and erasures with events that are not sent.")
+WEBHOOK_DEAD_LETTERS = _gauge("pantree_webhook_dead_letters", "Events that their receiver refused too often.")
+WEBHOOK_LAG_SECONDS = _gauge("pantree_webhook_lag_seconds", "Age of the oldest event that is not sent.")
 ITEMS_ENRICHED = _counter("pantree_items_enriched", "Enriched items.", ["source"])
 MODEL_ANSWERS = _counter(
     "pantree_language_model_answers", "Answers of a language model about items, by what became of them.", ["result"]

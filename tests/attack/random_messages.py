@@ -13,7 +13,7 @@ from pantree.history.v1 import history_service_pb2
 from pantree.pipeline.v1 import pipeline_service_pb2
 from pantree.recommendation.v1 import recommendation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2
-from pantree.subscription.v1 import subscription_service_pb2
+from pantree.subscription.v1 import subscription_service_pb2, webhook_service_pb2
 from pantree.vector.v1 import vector_service_pb2
 from pantree_domain.limits import NO_LIMITS, FieldLimits, field_limits
 
@@ -27,6 +27,7 @@ SERVICES = {
     "history": [
         history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"],
         subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"],
+        webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"],
     ],
 }
 """Services of the contract, by part."""

@@ -16,6 +16,7 @@ FILES = [file for file in IMAGE.file if file.package.startswith("pantree.")]
 
 
 SUBSCRIPTION_SERVICE = "pantree.subscription.v1.SubscriptionService"
+WEBHOOK_SERVICE = "pantree.subscription.v1.WebhookService"
 SUBSCRIPTIONS = "/api/v1/customers/{customer_id}/subscriptions"
 
 
@@ -62,6 +63,13 @@ def test_public_routes_are_those_of_the_seed_and_of_what_is_stored() -> None:
         f"POST {SUBSCRIPTIONS}/{{subscription_id}}:record": f"{SUBSCRIPTION_SERVICE}/RecordDelivery",
         f"GET {SUBSCRIPTIONS}/{{subscription_id}}/deliveries": f"{SUBSCRIPTION_SERVICE}/ListDeliveries",
         f"GET {SUBSCRIPTIONS}/{{subscription_id}}/events": f"{SUBSCRIPTION_SERVICE}/ListEvents",
+        "POST /api/v1/webhooks": f"{WEBHOOK_SERVICE}/CreateWebhook",
+        "GET /api/v1/webhooks": f"{WEBHOOK_SERVICE}/ListWebhooks",
+        "DELETE /api/v1/webhooks/{webhook_id}": f"{WEBHOOK_SERVICE}/DeleteWebhook",
+        "POST /api/v1/webhooks/{webhook_id}:test": f"{WEBHOOK_SERVICE}/TestWebhook",
+        "POST /api/v1/webhooks/{webhook_id}:rotate": f"{WEBHOOK_SERVICE}/RotateWebhookSecret",
+        "POST /api/v1/webhooks/{webhook_id}:replay": f"{WEBHOOK_SERVICE}/ReplayWebhook",
+        "GET /api/v1/webhooks/{webhook_id}/dead-letters": f"{WEBHOOK_SERVICE}/ListDeadLetters",
         "GET /api/v1/config": "pantree.pipeline.v1.PipelineService/GetConfig",
         "GET /api/v1/status": "pantree.pipeline.v1.PipelineService/GetStatus",
         "GET /api/v1/models": "pantree.pipeline.v1.PipelineService/GetModels",

@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from pantree.history.v1 import history_service_pb2
-from pantree.subscription.v1 import subscription_service_pb2
+from pantree.subscription.v1 import subscription_service_pb2, webhook_service_pb2
 from pantree_gateway.access import Authenticator, TokenRules, read_api_keys
 from pantree_gateway.app import SHOP_METHODS, create_app
 from pantree_gateway.settings import GatewaySettings, is_loopback
@@ -29,6 +29,7 @@ from tests.gateway.mesh import Mesh
 from tests.gateway.schemas import checked
 
 _HISTORY = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
+_WEBHOOK = webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"]
 _SUBSCRIPTION = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 ISSUER, AUDIENCE = "https://issuer.example", "pantree"
 PRIVATE_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -163,7 +164,7 @@ async def test_token_for_one_customer_does_not_speak_for_the_shop(
 
 
 def test_methods_for_the_shop_are_in_the_contract() -> None:
-    names = {method.name for service in (_HISTORY, _SUBSCRIPTION) for method in service.methods}
+    names = {method.name for service in (_HISTORY, _SUBSCRIPTION, _WEBHOOK) for method in service.methods}
     assert names > SHOP_METHODS
 
 

@@ -32,17 +32,17 @@ MONTHLY = {"unit": "INTERVAL_UNIT_MONTH", "count": 1}
 
 
 @contextlib.asynccontextmanager
-async def mesh() -> AsyncIterator[str]:
+async def mesh(settings: HistorySettings | None = None) -> AsyncIterator[str]:
     """URL of a gateway in front of pipeline and history; the parts that recommend are not running."""
     async with contextlib.AsyncExitStack() as stack:
-        spec = await build_history(HistorySettings(store_url="sqlite://:memory:"))
+        spec = await build_history(settings or HistorySettings(store_url="sqlite://:memory:"))
         history = (await stack.enter_async_context(running(spec))).address
         nowhere = dict.fromkeys(("simulation_address", "frequency_address", "recommendation_address"), "127.0.0.1:1")
         addresses = {**nowhere, "history_address": history, "vector_address": "", "enrichment_address": ""}
         pipeline = await build_pipeline(PipelineSettings(port=0).model_copy(update=addresses))
         address = (await stack.enter_async_context(running(pipeline))).address
-        settings = GatewaySettings(port=0).model_copy(update={"pipeline_address": address, "history_address": history})
-        gateway = await start_gateway(settings)
+        edge = GatewaySettings(port=0).model_copy(update={"pipeline_address": address, "history_address": history})
+        gateway = await start_gateway(edge)
         stack.push_async_callback(gateway.stop, 0)
         yield f"http://{gateway.address}"
 

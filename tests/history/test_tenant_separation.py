@@ -6,7 +6,7 @@ must be added to `CALLS`.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
@@ -20,13 +20,18 @@ from pantree.history.v1 import history_service_pb2 as history
 from pantree.history.v1 import history_service_pb2_grpc as history_rpc
 from pantree.subscription.v1 import subscription_service_pb2 as subscriptions
 from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
+from pantree.subscription.v1 import webhook_service_pb2 as webhooks
+from pantree.subscription.v1 import webhook_service_pb2_grpc as webhook_rpc
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History, bucket_of
 from pantree_history.core.subscriptions.keeper import Subscriptions
 from pantree_history.core.subscriptions.store import CombinedStore
+from pantree_history.core.webhooks.keeper import Webhooks
+from pantree_history.core.webhooks.sending import Answer
 from pantree_history.rules import RULES
 from pantree_history.servicer import HistoryServicer
 from pantree_history.subscriptions.servicer import SubscriptionServicer
+from pantree_history.webhooks.servicer import WebhookServicer
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.tenants import tenant_metadata
 from tests.history.receipts import FIRST_DAY, KEY, Clock
@@ -36,7 +41,16 @@ TENANTS = ("north", "south")
 CUSTOMERS = ("4711", "4712")
 WEEKLY = subscriptions.DeliveryInterval(unit=subscriptions.INTERVAL_UNIT_WEEK, count=1)
 # Counted over all tenants, random, or of the time.
-NOT_COMPARED = {"history_version", "next_since", "next_page_token", "ledger_entry_id", "etag", "offer_id", "id"}
+NOT_COMPARED = {
+    "history_version",
+    "next_since",
+    "next_page_token",
+    "ledger_entry_id",
+    "etag",
+    "offer_id",
+    "id",
+    "secret",
+}
 
 
 class Step(NamedTuple):
@@ -82,7 +96,14 @@ def of_subscription(make: Callable[..., Message], **fields: object) -> Callable[
     return lambda step: make(customer_id=step.customer, subscription_id=f"s-{step.number}", **fields)
 
 
+def of_webhook(make: Callable[..., Message]) -> Callable[[Step], Message]:
+    return lambda _: make(webhook_id="w")
+
+
 CALLS: dict[str, Callable[[Step], Message]] = {
+    "CreateWebhook": lambda step: webhooks.CreateWebhookRequest(
+        webhook_id="w", url=f"https://{step.tenant}.example/hook"
+    ),
     "AppendPurchases": lambda step: history.AppendPurchasesRequest(customer_id=step.customer, purchases=lines(step)),
     "ImportPurchases": import_request,
     "CreateOffer": lambda step: subscriptions.CreateOfferRequest(
@@ -114,6 +135,12 @@ CALLS: dict[str, Callable[[Step], Message]] = {
     "GetSubscription": of_subscription(subscriptions.GetSubscriptionRequest),
     "ListDeliveries": of_subscription(subscriptions.ListDeliveriesRequest),
     "ListEvents": of_subscription(subscriptions.ListEventsRequest),
+    "ListWebhooks": plain(webhooks.ListWebhooksRequest),
+    "TestWebhook": of_webhook(webhooks.TestWebhookRequest),
+    "RotateWebhookSecret": of_webhook(webhooks.RotateWebhookSecretRequest),
+    "ReplayWebhook": of_webhook(webhooks.ReplayWebhookRequest),
+    "ListDeadLetters": of_webhook(webhooks.ListDeadLettersRequest),
+    "DeleteWebhook": of_webhook(webhooks.DeleteWebhookRequest),
     "ApplyRetention": plain(history.ApplyRetentionRequest),
     "MergeCustomers": lambda step: history.MergeCustomersRequest(
         customer_id=step.customer, merged_customer_id=next(one for one in CUSTOMERS if one != step.customer)
@@ -123,6 +150,7 @@ CALLS: dict[str, Callable[[Step], Message]] = {
 SERVICES = (
     (history.DESCRIPTOR.services_by_name["HistoryService"], history_rpc.HistoryServiceStub),
     (subscriptions.DESCRIPTOR.services_by_name["SubscriptionService"], subscription_rpc.SubscriptionServiceStub),
+    (webhooks.DESCRIPTOR.services_by_name["WebhookService"], webhook_rpc.WebhookServiceStub),
 )
 METHODS = {method.name: method for service, _ in SERVICES for method in service.methods}
 
@@ -131,10 +159,18 @@ def _fields(message: Message) -> dict[str, Any]:
     return {field.name: value for field, value in message.ListFields()}
 
 
+class Receiver:
+    """Accepts what is sent."""
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        return Answer(204, "")
+
+
 def part(store: CombinedStore) -> ServiceSpec:
     """The service with a clock that stands still."""
     clock = Clock()
     kept, subscribed = History(store, KEY, clock), Subscriptions(store.subscriptions, KEY, clock)
+    hooked = Webhooks(store.webhooks, Receiver(), KEY, clock)
 
     async def open_store() -> None:
         await kept.open()
@@ -147,6 +183,9 @@ def part(store: CombinedStore) -> ServiceSpec:
             ),
             SERVICES[1][0].full_name: lambda server: subscription_rpc.add_SubscriptionServiceServicer_to_server(
                 SubscriptionServicer(subscribed), server
+            ),
+            SERVICES[2][0].full_name: lambda server: webhook_rpc.add_WebhookServiceServicer_to_server(
+                WebhookServicer(hooked), server
             ),
         },
         warm_up=open_store,
@@ -250,7 +289,7 @@ async def test_own_connection_of_the_role_sees_one_tenant_in_every_table(databas
     store = store_of_url(database_url)
     async with loopback(part(store)) as channel:
         for name in CALLS:
-            if name not in ("MergeCustomers", "EraseCustomer"):
+            if name not in ("MergeCustomers", "EraseCustomer", "DeleteWebhook"):
                 for tenant in TENANTS:
                     await answer(channel, Step(tenant, name, CUSTOMERS[0], 0), tenant)
         for tenant in TENANTS:

@@ -40,6 +40,7 @@ from pantree_cli.sagemaker import sagemaker_app
 from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from pantree_cli.simulate import simulate
 from pantree_cli.subscriptions import subscriptions_app
+from pantree_cli.webhooks import webhooks_app
 from pantree_client import ComponentUnavailable, DeadlineExceeded, InvalidInput, PantreeError, TooLarge
 from pantree_runtime.server import run as run_event_loop
 
@@ -215,6 +216,7 @@ app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command("import", epilog=IMPORT_EXAMPLES)(import_files)
 app.add_typer(customer_app, name="customer")
 app.add_typer(subscriptions_app, name="subscriptions")
+app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(policy_app, name="policy")
 app.command(epilog=FIT_EXAMPLES)(fit)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)

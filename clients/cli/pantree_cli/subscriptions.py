@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import grpc
 import typer
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -121,7 +122,7 @@ def _lever(name: str, *lines: str) -> Callable[[Callable[..., Lever]], Callable[
             certificates: Certificates = None,
             **options: Any,
         ) -> None:
-            service = _Service(tenant, address, certificates)
+            service = Service(tenant, address, certificates)
             service.change(customer_id, subscription_id, lever_of(**options), actor, etag, request_id)
 
         # typer reads the options of a command from its signature.
@@ -149,13 +150,13 @@ def list_subscriptions(
 ) -> None:
     """List the subscriptions of a customer, ended ones included."""
     request = messages.ListSubscriptionsRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
-    found = _Service(tenant, address, certificates).pages("ListSubscriptions", request, "subscriptions")
+    found = Service(tenant, address, certificates).pages("ListSubscriptions", request, "subscriptions")
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif found:
         console.print(_subscriptions_table(map(to_subscription, found)))
     else:
-        _print(f"{customer_id} has no subscriptions.")
+        print_text(f"{customer_id} has no subscriptions.")
 
 
 @_command("show", "show 4711 SUBSCRIPTION", "show 4711 SUBSCRIPTION --until 2027-06-30")
@@ -172,7 +173,7 @@ def show(
     certificates: Certificates = None,
 ) -> None:
     """Show a subscription with its past and coming deliveries."""
-    service = _Service(tenant, address, certificates)
+    service = Service(tenant, address, certificates)
     wanted = messages.GetSubscriptionRequest(customer_id=customer_id, subscription_id=subscription_id)
     subscription = service.call("GetSubscription", wanted).subscription
     request = messages.ListDeliveriesRequest(
@@ -180,14 +181,14 @@ def show(
     )
     deliveries = service.pages("ListDeliveries", request, "deliveries")
     if as_json:
-        _print_json([subscription, *deliveries])
+        print_json([subscription, *deliveries])
         return
     one = to_subscription(subscription)
     _print_subscription(one)
     if deliveries:
         console.print(_deliveries_table(one.item, map(to_delivery, deliveries)))
     else:
-        _print("No deliveries.")
+        print_text("No deliveries.")
 
 
 @_command("events", "events 4711 SUBSCRIPTION")
@@ -201,11 +202,11 @@ def events(
 ) -> None:
     """List what happened to a subscription."""
     request = messages.ListEventsRequest(customer_id=customer_id, subscription_id=subscription_id, page_size=_PAGE_SIZE)
-    found = _Service(tenant, address, certificates).pages("ListEvents", request, "events")
+    found = Service(tenant, address, certificates).pages("ListEvents", request, "events")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
-    table = _table("no.", "when (UTC)", "event", "actor")
+    table = table_of("no.", "when (UTC)", "event", "actor")
     for event in map(to_subscription_event, found):
         when = event.occurred_at[:16].replace("T", " ")
         table.add_row(str(event.number), when, shown_name(_event_text(event)), shown_name(event.actor))
@@ -233,8 +234,8 @@ def offer(
     offered = SubscribedItem(item, category, item_id, variant)
     request = OfferRequest(customer_id, offered, _interval(every), quantity, channel, recommendation_id).message()
     request.actor, request.request_id = actor, request_id or uuid.uuid4().hex
-    stored = to_offer(_Service(tenant, address, certificates).call("CreateOffer", request).offer)
-    _print(f"Offer {stored.offer_id}: {_content(stored)}.")
+    stored = to_offer(Service(tenant, address, certificates).call("CreateOffer", request).offer)
+    print_text(f"Offer {stored.offer_id}: {_content(stored)}.")
 
 
 @_command("offers", "offers 4711")
@@ -247,14 +248,14 @@ def offers(
 ) -> None:
     """List the offers to a customer."""
     request = messages.ListOffersRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
-    found = _Service(tenant, address, certificates).pages("ListOffers", request, "offers")
+    found = Service(tenant, address, certificates).pages("ListOffers", request, "offers")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
-    table = _table("offer", "shown", "content", "accepted by")
+    table = table_of("offer", "shown", "content", "accepted by")
     for one in map(to_offer, found):
         table.add_row(one.offer_id, one.shown_at[:10], shown_name(_content(one)), shown_name(one.subscription_id))
-    console.print(_keep_ids_whole(table, 0, 3))
+    console.print(keep_ids_whole(table, 0, 3))
 
 
 @_command("accept", "accept 4711 OFFER --first 2026-12-05 --consent Yes")
@@ -284,7 +285,7 @@ def accept(
         time_zone=time_zone,
         consent=consent,
     )
-    _create(_Service(tenant, address, certificates), request, actor, request_id)
+    _create(Service(tenant, address, certificates), request, actor, request_id)
 
 
 @_command("create", "create 4711 Milk --every 2w --first 2026-12-05")
@@ -319,7 +320,7 @@ def create(
         time_zone=time_zone,
         consent=consent,
     )
-    _create(_Service(tenant, address, certificates), request, actor, request_id)
+    _create(Service(tenant, address, certificates), request, actor, request_id)
 
 
 @_lever("skip", "skip 4711 SUBSCRIPTION", "skip 4711 SUBSCRIPTION --delivery 3 --reason too_much")
@@ -428,8 +429,10 @@ def reactivate(
     return Reactivate(next_date and next_date.date())
 
 
-class _Service:
-    """Calls the subscription service."""
+class Service:
+    """Calls a service of the history part: that of subscriptions."""
+
+    stub: Callable[[grpc.aio.Channel], Any] = rpc.SubscriptionServiceStub
 
     def __init__(self, tenant: str, address: str, certificates: Path | None) -> None:
         check_tenant(tenant)
@@ -462,7 +465,7 @@ class _Service:
             async with open_channel(
                 self._address, timeout_seconds=_MAX_SECONDS, part="history", identity=self._identity
             ) as channel:
-                call = getattr(rpc.SubscriptionServiceStub(channel), method)
+                call = getattr(type(self).stub(channel), method)
                 while True:
                     with translate_rpc_errors("history"):
                         answers.append(await call(request, metadata=self._metadata))
@@ -475,7 +478,7 @@ class _Service:
         return answers
 
 
-def _create(service: _Service, request: SubscriptionRequest, actor: str, request_id: str) -> None:
+def _create(service: Service, request: SubscriptionRequest, actor: str, request_id: str) -> None:
     message = request.message()
     message.actor, message.request_id = actor, request_id or uuid.uuid4().hex
     _print_subscription(created := to_subscription(service.call("CreateSubscription", message).subscription))
@@ -509,17 +512,17 @@ def _state(one: CustomerSubscription) -> str:
 
 
 def _subscriptions_table(found: Iterable[CustomerSubscription]) -> Table:
-    table = _table("subscription", "content", "state", "next")
+    table = table_of("subscription", "content", "state", "next")
     for one in found:
         coming = [delivery for delivery in one.next_deliveries if delivery.status in ("planned", "locked")]
         next_day = coming[0].date.isoformat() if coming else "–"
         table.add_row(shown_name(one.subscription_id), shown_name(_content(one)), _state(one), next_day)
-    return _keep_ids_whole(table, 0)
+    return keep_ids_whole(table, 0)
 
 
 def _deliveries_table(item: SubscribedItem, deliveries: Iterable[SubscriptionDelivery]) -> Table:
     """Table of deliveries, which names items other than the subscribed one."""
-    table = _table("no.", "day", "state", "units", "change until (UTC)")
+    table = table_of("no.", "day", "state", "units", "change until (UTC)")
     for one in deliveries:
         day = one.date.isoformat()
         if one.date != one.scheduled_date:
@@ -536,14 +539,15 @@ def _deliveries_table(item: SubscribedItem, deliveries: Iterable[SubscriptionDel
     return table
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
+    """A table without rows."""
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
 
 
-def _keep_ids_whole(table: Table, *columns: int) -> Table:
+def keep_ids_whole(table: Table, *columns: int) -> Table:
     """The table, with columns of ids wide enough to copy those that the service chose."""
     for column in columns:
         width = max((len(str(cell)) for cell in table.columns[column].cells), default=0)
@@ -552,18 +556,18 @@ def _keep_ids_whole(table: Table, *columns: int) -> Table:
 
 
 def _print_subscription(one: CustomerSubscription) -> None:
-    _print(f"Subscription {one.subscription_id} of {one.customer_id}: {_content(one)}; {_state(one)}.")
+    print_text(f"Subscription {one.subscription_id} of {one.customer_id}: {_content(one)}; {_state(one)}.")
     why = one.cancellation
     if why is not None and (words := [text for text in (why.reason, why.feedback, why.comment) if text]):
-        _print(f"Reason: {'; '.join(words)}")
-    _print(f"Version {one.version}, etag {one.etag}.")
+        print_text(f"Reason: {'; '.join(words)}")
+    print_text(f"Version {one.version}, etag {one.etag}.")
 
 
 def _print_change(changed: SubscriptionChange) -> None:
     for event in changed.events:
-        _print(f"{_event_text(event).capitalize()}.")
+        print_text(f"{_event_text(event).capitalize()}.")
     if not changed.events:
-        _print("Nothing changed.")
+        print_text("Nothing changed.")
     _print_subscription(changed.subscription)
     if changed.subscription.next_deliveries:
         console.print(_deliveries_table(changed.subscription.item, changed.subscription.next_deliveries))
@@ -576,11 +580,13 @@ def _event_text(event: SubscriptionEvent) -> str:
     return f"{subject}{number} {words.replace('_', ' ')}"
 
 
-def _print(text: str) -> None:
+def print_text(text: str) -> None:
+    """Prints a text in which names of customers or items occur."""
     console.print(shown_name(text), highlight=False)
 
 
-def _print_json(found: Iterable[Message]) -> None:
+def print_json(found: Iterable[Message]) -> None:
+    """Prints messages as JSON lines."""
     for one in found:
         print(json.dumps(json_format.MessageToDict(one, preserving_proto_field_name=True), ensure_ascii=False))
 

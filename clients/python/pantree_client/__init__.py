@@ -79,6 +79,7 @@ from pantree_client.subscriptions import (
     SubscriptionRequest,
 )
 from pantree_client.sync import SyncPantreeClient
+from pantree_client.webhooks import DeadLetter, NewSecret, Webhook, WebhookSecret, WebhookTest
 from pantree_client.what_if import (
     WhatIf,
     WhatIfDelivery,
@@ -134,6 +135,7 @@ __all__ = [
     "CorrectedPurchases",
     "CustomerErased",
     "CustomerSubscription",
+    "DeadLetter",
     "DeadlineExceeded",
     "DeadlineTooShort",
     "DeliveredItem",
@@ -155,6 +157,7 @@ __all__ = [
     "MergedCustomers",
     "MonthlyUpdate",
     "Move",
+    "NewSecret",
     "NextBasket",
     "NotFound",
     "Offer",
@@ -196,6 +199,9 @@ __all__ = [
     "SyncPantreeClient",
     "TooLarge",
     "Unauthenticated",
+    "Webhook",
+    "WebhookSecret",
+    "WebhookTest",
     "WhatIf",
     "WhatIfDelivery",
     "WhatIfEvent",

@@ -4,7 +4,7 @@ import ssl
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.simulation.v1.simulation_service_pb2 import ListArchetypesRequest, ListCatalogItemsRequest
 from pantree.subscription.v1 import subscription_service_pb2 as subscription_messages
+from pantree.subscription.v1 import webhook_service_pb2 as webhook_messages
 from pantree_client.customers import (
     CorrectedPurchases,
     Erasure,
@@ -63,6 +64,17 @@ from pantree_client.subscriptions import (
 )
 from pantree_client.transports import Secret, Transport
 from pantree_client.transports.mesh import MeshTransport
+from pantree_client.webhooks import (
+    DeadLetter,
+    NewSecret,
+    Webhook,
+    WebhookTest,
+    to_dead_letter,
+    to_new_secret,
+    to_replay_request,
+    to_webhook,
+    to_webhook_test,
+)
 from pantree_client.what_if import (
     WhatIf,
     WhatIfEvent,
@@ -565,6 +577,119 @@ class PantreeClient:
             page = await self._opened.list_events(request, self._seconds(timeout_seconds))
             for event in page.events:
                 yield to_subscription_event(event)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def create_webhook(
+        self, url: str, *, webhook_id: str = "", description: str = "", timeout_seconds: float | None = None
+    ) -> NewSecret:
+        """Begins to send the events of subscriptions to a URL, and returns the secret that verifies them.
+
+        Args:
+            url: where events are sent: `https` and a public host.
+            webhook_id: its id; chosen by the service if empty.
+            description: what the shop calls it.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            AlreadyExists: when there is a webhook with this webhook_id; also when a retried call had succeeded.
+            QuotaExceeded: when the tenant has 20.
+            PantreeError: as in `process`.
+        """
+        request = webhook_messages.CreateWebhookRequest(url=url, webhook_id=webhook_id, description=description)
+        return to_new_secret(await self._opened.create_webhook(request, self._seconds(timeout_seconds)))
+
+    async def webhooks(self, *, timeout_seconds: float | None = None) -> AsyncGenerator[Webhook]:
+        """Yields the webhooks of the tenant, ordered by id. The timeout is per page.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        request = webhook_messages.ListWebhooksRequest(page_size=_PAGE_SIZE)
+        while True:
+            page = await self._opened.list_webhooks(request, self._seconds(timeout_seconds))
+            for one in page.webhooks:
+                yield to_webhook(one)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def delete_webhook(self, webhook_id: str, *, timeout_seconds: float | None = None) -> None:
+        """Ends a webhook, and forgets what it has not sent.
+
+        Raises:
+            NotFound: when there is no such webhook.
+            PantreeError: as in `process`.
+        """
+        request = webhook_messages.DeleteWebhookRequest(webhook_id=webhook_id)
+        await self._opened.delete_webhook(request, self._seconds(timeout_seconds))
+
+    async def test_webhook(self, webhook_id: str, *, timeout_seconds: float | None = None) -> WebhookTest:
+        """Sends a ping at once, and returns what the receiver answered.
+
+        Raises:
+            NotFound: when there is no such webhook.
+            PantreeError: as in `process`.
+        """
+        request = webhook_messages.TestWebhookRequest(webhook_id=webhook_id)
+        return to_webhook_test(await self._opened.test_webhook(request, self._seconds(timeout_seconds)))
+
+    async def rotate_webhook_secret(
+        self, webhook_id: str, *, overlap_seconds: int = 86_400, timeout_seconds: float | None = None
+    ) -> NewSecret:
+        """Adds a secret, and returns it.
+
+        Args:
+            webhook_id: the webhook.
+            overlap_seconds: how long earlier secrets still sign, at most a week; with 0 they end at once.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            NotFound: when there is no such webhook.
+            PantreeError: as in `process`.
+        """
+        request = webhook_messages.RotateWebhookSecretRequest(webhook_id=webhook_id, overlap_seconds=overlap_seconds)
+        return to_new_secret(await self._opened.rotate_webhook_secret(request, self._seconds(timeout_seconds)))
+
+    async def replay_webhook(
+        self,
+        webhook_id: str,
+        *,
+        since: datetime | None = None,
+        subscription_id: str = "",
+        timeout_seconds: float | None = None,
+    ) -> int:
+        """Sends events again, and returns how many subscriptions and erasures then wait.
+
+        Args:
+            webhook_id: the webhook.
+            since: instant from which on all events are sent again; None for what waits behind dead letters.
+            subscription_id: only this one; empty for all.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            NotFound: when there is no such webhook.
+            ValueError: when the instant has no time zone.
+            PantreeError: as in `process`.
+        """
+        request = to_replay_request(webhook_id, since, subscription_id)
+        return (await self._opened.replay_webhook(request, self._seconds(timeout_seconds))).replayed_count
+
+    async def dead_letters(
+        self, webhook_id: str, *, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[DeadLetter]:
+        """Yields the events that the receiver refused too often. The timeout is per page.
+
+        Raises:
+            NotFound: when there is no such webhook.
+            PantreeError: as in `process`.
+        """
+        request = webhook_messages.ListDeadLettersRequest(webhook_id=webhook_id, page_size=_PAGE_SIZE)
+        while True:
+            page = await self._opened.list_dead_letters(request, self._seconds(timeout_seconds))
+            for one in page.dead_letters:
+                yield to_dead_letter(one)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token

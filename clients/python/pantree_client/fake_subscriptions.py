@@ -12,7 +12,7 @@ from pantree_runtime.errors import EtagMismatch, InvalidState, NotFound, Request
 
 TODAY = date(2026, 6, 1)
 """Constant, so that tests are repeatable."""
-_NOW = f"{TODAY.isoformat()}T00:00:00.000000Z"
+NOW = f"{TODAY.isoformat()}T00:00:00.000000Z"
 _DELIVERIES = 6
 _UNIT_DAYS = {messages.INTERVAL_UNIT_DAY: 1, messages.INTERVAL_UNIT_WEEK: 7}
 _MEAN_MONTH_DAYS = 30.437
@@ -132,7 +132,7 @@ class FakeSubscriptions:
             interval=request.interval,
             channel=request.channel,
             recommendation_id=request.recommendation_id,
-            shown_at=_NOW,
+            shown_at=NOW,
         )
         self.offers[request.customer_id, offer.offer_id] = offer
         return messages.CreateOfferResponse(offer=offer)
@@ -159,7 +159,7 @@ class FakeSubscriptions:
             offer_id=offer.offer_id,
             recommendation_id=request.recommendation_id or offer.recommendation_id,
             consent=request.consent,
-            created_at=_NOW,
+            created_at=NOW,
         )
         one.next_deliveries.extend(messages.SubscriptionDelivery(sequence=number + 1) for number in range(_DELIVERIES))
         _schedule(one, 0, date.fromisoformat(one.anchor_date))
@@ -181,10 +181,10 @@ class FakeSubscriptions:
     ) -> messages.SubscriptionEvent:
         events = self.events[one.customer_id, one.subscription_id]
         event = messages.SubscriptionEvent(
-            number=len(events) + 1, type=f"com.pantree.{kind}", occurred_at=_NOW, actor=actor, data=data
+            number=len(events) + 1, type=f"com.pantree.{kind}", occurred_at=NOW, actor=actor, data=data
         )
         events.append(event)
-        one.version, one.etag, one.changed_at = event.number, f"fake-{event.number}", _NOW
+        one.version, one.etag, one.changed_at = event.number, f"fake-{event.number}", NOW
         return event
 
 

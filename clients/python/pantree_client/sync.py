@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -36,6 +36,7 @@ from pantree_client.subscriptions import (
     SubscriptionRequest,
 )
 from pantree_client.transports import Secret, Transport
+from pantree_client.webhooks import DeadLetter, NewSecret, Webhook, WebhookTest
 from pantree_client.what_if import (
     WhatIf,
     WhatIfEvent,
@@ -313,6 +314,54 @@ class SyncPantreeClient:
         """See `PantreeClient.subscription_events`."""
         events = self._client.subscription_events(customer_id, subscription_id, timeout_seconds=timeout_seconds)
         return self._iterate(events)
+
+    def create_webhook(
+        self, url: str, *, webhook_id: str = "", description: str = "", timeout_seconds: float | None = None
+    ) -> NewSecret:
+        """See `PantreeClient.create_webhook`."""
+        call = self._client.create_webhook(
+            url, webhook_id=webhook_id, description=description, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def webhooks(self, *, timeout_seconds: float | None = None) -> Generator[Webhook]:
+        """See `PantreeClient.webhooks`."""
+        return self._iterate(self._client.webhooks(timeout_seconds=timeout_seconds))
+
+    def delete_webhook(self, webhook_id: str, *, timeout_seconds: float | None = None) -> None:
+        """See `PantreeClient.delete_webhook`."""
+        self._wait_for(self._client.delete_webhook(webhook_id, timeout_seconds=timeout_seconds))
+
+    def test_webhook(self, webhook_id: str, *, timeout_seconds: float | None = None) -> WebhookTest:
+        """See `PantreeClient.test_webhook`."""
+        return self._wait_for(self._client.test_webhook(webhook_id, timeout_seconds=timeout_seconds))
+
+    def rotate_webhook_secret(
+        self, webhook_id: str, *, overlap_seconds: int = 86_400, timeout_seconds: float | None = None
+    ) -> NewSecret:
+        """See `PantreeClient.rotate_webhook_secret`."""
+        call = self._client.rotate_webhook_secret(
+            webhook_id, overlap_seconds=overlap_seconds, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def replay_webhook(
+        self,
+        webhook_id: str,
+        *,
+        since: datetime | None = None,
+        subscription_id: str = "",
+        timeout_seconds: float | None = None,
+    ) -> int:
+        """See `PantreeClient.replay_webhook`."""
+        call = self._client.replay_webhook(
+            webhook_id, since=since, subscription_id=subscription_id, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def dead_letters(self, webhook_id: str, *, timeout_seconds: float | None = None) -> Generator[DeadLetter]:
+        """See `PantreeClient.dead_letters`."""
+        return self._iterate(self._client.dead_letters(webhook_id, timeout_seconds=timeout_seconds))
 
     def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
         """See `PantreeClient.archetypes`."""

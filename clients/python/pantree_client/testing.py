@@ -34,8 +34,10 @@ from pantree.recommendation.v1.recommendation_service_pb2 import (
 )
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.subscription.v1 import subscription_service_pb2 as subscription
+from pantree.subscription.v1 import webhook_service_pb2 as webhook
 from pantree_client.client import PantreeClient
 from pantree_client.fake_subscriptions import FakeSubscriptions
+from pantree_client.fake_webhooks import FakeWebhooks
 from pantree_client.sync import SyncPantreeClient
 from pantree_domain.cadence import LADDER
 from pantree_runtime.errors import NotFound, PantreeError
@@ -86,6 +88,8 @@ class FakePantree:
         """Every request for a replay, oldest first."""
         self.subscriptions = FakeSubscriptions()
         """Stored offers and subscriptions."""
+        self.webhooks = FakeWebhooks()
+        """Webhooks, which send nothing."""
         self.subscription_requests: list[
             subscription.CreateOfferRequest
             | subscription.CreateSubscriptionRequest
@@ -439,6 +443,55 @@ class FakePantree:
         """See `Transport`."""
         self._raise_next_failure()
         return self.subscriptions.list_events(request)
+
+    async def create_webhook(
+        self, request: webhook.CreateWebhookRequest, timeout_seconds: float
+    ) -> webhook.CreateWebhookResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.create_webhook(request)
+
+    async def list_webhooks(
+        self, request: webhook.ListWebhooksRequest, timeout_seconds: float
+    ) -> webhook.ListWebhooksResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.list_webhooks(request)
+
+    async def delete_webhook(
+        self, request: webhook.DeleteWebhookRequest, timeout_seconds: float
+    ) -> webhook.DeleteWebhookResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.delete_webhook(request)
+
+    async def test_webhook(
+        self, request: webhook.TestWebhookRequest, timeout_seconds: float
+    ) -> webhook.TestWebhookResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.test_webhook(request)
+
+    async def rotate_webhook_secret(
+        self, request: webhook.RotateWebhookSecretRequest, timeout_seconds: float
+    ) -> webhook.RotateWebhookSecretResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.rotate_webhook_secret(request)
+
+    async def replay_webhook(
+        self, request: webhook.ReplayWebhookRequest, timeout_seconds: float
+    ) -> webhook.ReplayWebhookResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.replay_webhook(request)
+
+    async def list_dead_letters(
+        self, request: webhook.ListDeadLettersRequest, timeout_seconds: float
+    ) -> webhook.ListDeadLettersResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.webhooks.list_dead_letters(request)
 
     def _lines_of(self, customer_id: str) -> dict[tuple[str, str], history.PurchaseLine]:
         if customer_id not in self.purchases:

@@ -10,16 +10,24 @@ import structlog
 
 from pantree.history.v1 import history_service_pb2_grpc as rpc
 from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
+from pantree.subscription.v1 import webhook_service_pb2_grpc as webhook_rpc
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
-from pantree_history.core.history import History
+from pantree_history.backends.webhook_http import HttpSender
+from pantree_history.core.history import History, system_clock
+from pantree_history.core.lines import MICROSECONDS
 from pantree_history.core.store import COMPONENT
 from pantree_history.core.subscriptions.keeper import Subscriptions
 from pantree_history.core.subscriptions.store import CombinedStore
+from pantree_history.core.webhooks.delivery import Deliveries, Encoders
+from pantree_history.core.webhooks.keeper import Webhooks
+from pantree_history.core.webhooks.store import WebhookStore
 from pantree_history.demo import demo
 from pantree_history.rules import RULES
 from pantree_history.servicer import HistoryServicer
 from pantree_history.settings import HistorySettings
 from pantree_history.subscriptions.servicer import SubscriptionServicer
+from pantree_history.webhooks.convert import erasure_content, event_content
+from pantree_history.webhooks.servicer import WebhookServicer
 from pantree_runtime import telemetry
 from pantree_runtime.dependencies import Dependency
 from pantree_runtime.errors import PantreeError
@@ -28,6 +36,7 @@ from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 NAME = "history"
 _KEY_BYTES = 32
 _FIRST_MAINTENANCE_SECONDS = 60.0
+_BACKLOG_SECONDS = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -89,6 +98,18 @@ async def maintain(
         _log.info("maintenance done", removed_lines=removed)
 
 
+async def watch_backlog(webhooks: WebhookStore, interval_seconds: float = _BACKLOG_SECONDS) -> None:
+    """Updates the metrics of what webhooks did not deliver, at intervals, until it is canceled."""
+    while True:
+        with contextlib.suppress(PantreeError):
+            backlog = await webhooks.backlog()
+            since = backlog.waiting_since or system_clock()
+            telemetry.WEBHOOK_WAITING.set(backlog.waiting)
+            telemetry.WEBHOOK_DEAD_LETTERS.set(backlog.dead)
+            telemetry.WEBHOOK_LAG_SECONDS.set(max(system_clock() - since, 0) / MICROSECONDS)
+        await asyncio.sleep(interval_seconds)
+
+
 async def build(settings: HistorySettings, store: CombinedStore | None = None) -> ServiceSpec:
     """The service, ready to be served.
 
@@ -101,7 +122,31 @@ async def build(settings: HistorySettings, store: CombinedStore | None = None) -
     subscriptions = Subscriptions(store.subscriptions, ledger_key)
     servicer, subscription_servicer = HistoryServicer(history, subscriptions), SubscriptionServicer(subscriptions)
 
-    maintenance: list[asyncio.Task[None]] = []
+    sender = HttpSender(
+        timeout_seconds=settings.webhook_timeout_seconds,
+        allow_http=settings.webhook_allow_http,
+        allow_private=settings.webhook_allow_private_addresses,
+    )
+    webhook_servicer = WebhookServicer(
+        Webhooks(
+            store.webhooks,
+            sender,
+            ledger_key,
+            allow_http=settings.webhook_allow_http,
+            allow_private=settings.webhook_allow_private_addresses,
+        )
+    )
+    deliveries = Deliveries(
+        store.webhooks,
+        store.subscriptions,
+        sender,
+        Encoders(event_content, erasure_content),
+        ledger_key,
+        rules=settings.webhook_rules,
+        on_result=lambda result: telemetry.WEBHOOK_EVENTS.labels(result).inc(),
+    )
+
+    tasks: list[asyncio.Task[None]] = []
 
     async def open_store() -> None:
         erased = await history.open()
@@ -109,12 +154,16 @@ async def build(settings: HistorySettings, store: CombinedStore | None = None) -
         if erased:
             _log.warning("customers of the ledger erased again, because a backup was restored", count=erased)
         if settings.maintenance_hours:
-            maintenance.append(asyncio.create_task(maintain(history, settings.maintenance_hours * 3600)))
+            tasks.append(asyncio.create_task(maintain(history, settings.maintenance_hours * 3600)))
+        if settings.webhook_poll_seconds:
+            tasks.append(asyncio.create_task(deliveries.run()))
+            tasks.append(asyncio.create_task(watch_backlog(store.webhooks)))
 
     async def close_store() -> None:
-        for task in maintenance:
+        for task in tasks:
             task.cancel()
             await asyncio.wait([task])
+        await sender.close()
         await history.close()
 
     return ServiceSpec(
@@ -125,6 +174,9 @@ async def build(settings: HistorySettings, store: CombinedStore | None = None) -
             ),
             "pantree.subscription.v1.SubscriptionService": lambda server: (
                 subscription_rpc.add_SubscriptionServiceServicer_to_server(subscription_servicer, server)
+            ),
+            "pantree.subscription.v1.WebhookService": lambda server: webhook_rpc.add_WebhookServiceServicer_to_server(
+                webhook_servicer, server
             ),
         },
         warm_up=open_store,

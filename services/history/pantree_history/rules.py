@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.subscription.v1 import subscription_service_pb2 as subscriptions
+from pantree.subscription.v1 import webhook_service_pb2 as webhooks
 from pantree_history.core.lines import WEIGHT_UNITS
 from pantree_history.core.subscriptions.schedule import zone_of
+from pantree_history.texts import read_instant
 from pantree_runtime.purchase_columns import HALF_A_CENT
 from pantree_runtime.validation import Rule, Violations
 
@@ -118,6 +120,12 @@ def check_record_delivery(request: subscriptions.RecordDeliveryRequest, violatio
         violations.add("quantity", "must be absent, because this report has none")
 
 
+def check_replay_webhook(request: webhooks.ReplayWebhookRequest, violations: Violations) -> None:
+    """Checks the instant."""
+    if request.since and read_instant(request.since) is None:
+        violations.add("since", "must be an instant with its offset, such as 2026-05-22T00:00:00Z")
+
+
 RULES: Mapping[str, Rule] = {
     "AppendPurchases": check_append,
     "CorrectPurchases": check_correct,
@@ -127,5 +135,6 @@ RULES: Mapping[str, Rule] = {
     "CreateSubscription": check_create_subscription,
     "ChangeSubscription": check_change_subscription,
     "RecordDelivery": check_record_delivery,
+    "ReplayWebhook": check_replay_webhook,
 }
 """By RPC name."""

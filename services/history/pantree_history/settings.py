@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from pantree_history.core.ledger import MIN_KEY_BYTES
 from pantree_history.core.limits import RETENTION_DAYS, Limits, TenantLimits, parse_tenants
+from pantree_history.core.webhooks.delivery import Rules
 from pantree_runtime.local_files import data_dir
 from pantree_runtime.settings import PartSettings
 
@@ -91,6 +92,27 @@ class HistorySettings(PartSettings):
         "start. 0: only on request.",
     )
 
+    webhook_poll_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="Time between two looks for events of webhooks to send. 0: this service sends none.",
+    )
+    webhook_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=20, description="Maximum time for a receiver to answer an event."
+    )
+    webhook_retry_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="Time until an event is sent again; four times as long after each further failure, up to 12 hours.",
+    )
+    webhook_max_attempts: int = Field(
+        default=14, ge=1, description="How often an event is sent before it is a dead letter."
+    )
+    webhook_allow_http: bool = Field(default=False, description="Whether events may be sent without TLS.")
+    webhook_allow_private_addresses: bool = Field(
+        default=False, description="Whether events may be sent to private, loopback and link-local addresses."
+    )
+
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, url: str) -> str:
@@ -126,6 +148,16 @@ class HistorySettings(PartSettings):
     def limits(self) -> TenantLimits:
         """How long purchases of tenants are kept, and how much tenants may store."""
         return TenantLimits(self._usual_limits, parse_tenants(self.tenants, self._usual_limits))
+
+    @property
+    def webhook_rules(self) -> Rules:
+        """How events are delivered."""
+        return Rules(
+            self.webhook_timeout_seconds,
+            self.webhook_retry_seconds,
+            self.webhook_max_attempts,
+            self.webhook_poll_seconds,
+        )
 
     @property
     def store(self) -> StoreLocation:

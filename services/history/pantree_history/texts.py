@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pantree_history.core.lines import MICROSECONDS
 from pantree_runtime.errors import FieldViolation, InvalidInput
@@ -14,6 +14,17 @@ def time_text(instant: int) -> str:
     seconds, micros = divmod(instant, MICROSECONDS)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def read_instant(text: str) -> int | None:
+    """Microseconds since 1970-01-01 in UTC of an ISO 8601 instant; None if it is invalid, or has no offset."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def page_token(*values: object) -> str:

@@ -11,6 +11,7 @@ from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.subscription.v1 import subscription_service_pb2 as subscription
+from pantree.subscription.v1 import webhook_service_pb2 as webhook
 
 Secret = str | Callable[[], str | Awaitable[str]]
 """An API key or a token, or a function that returns the current one; it is called before each request."""
@@ -120,6 +121,41 @@ class Transport(Protocol):
         self, request: subscription.ListEventsRequest, timeout_seconds: float
     ) -> subscription.ListEventsResponse:
         """Calls `SubscriptionService.ListEvents`."""
+
+    async def create_webhook(
+        self, request: webhook.CreateWebhookRequest, timeout_seconds: float
+    ) -> webhook.CreateWebhookResponse:
+        """Calls `WebhookService.CreateWebhook`."""
+
+    async def list_webhooks(
+        self, request: webhook.ListWebhooksRequest, timeout_seconds: float
+    ) -> webhook.ListWebhooksResponse:
+        """Calls `WebhookService.ListWebhooks`."""
+
+    async def delete_webhook(
+        self, request: webhook.DeleteWebhookRequest, timeout_seconds: float
+    ) -> webhook.DeleteWebhookResponse:
+        """Calls `WebhookService.DeleteWebhook`."""
+
+    async def test_webhook(
+        self, request: webhook.TestWebhookRequest, timeout_seconds: float
+    ) -> webhook.TestWebhookResponse:
+        """Calls `WebhookService.TestWebhook`."""
+
+    async def rotate_webhook_secret(
+        self, request: webhook.RotateWebhookSecretRequest, timeout_seconds: float
+    ) -> webhook.RotateWebhookSecretResponse:
+        """Calls `WebhookService.RotateWebhookSecret`."""
+
+    async def replay_webhook(
+        self, request: webhook.ReplayWebhookRequest, timeout_seconds: float
+    ) -> webhook.ReplayWebhookResponse:
+        """Calls `WebhookService.ReplayWebhook`."""
+
+    async def list_dead_letters(
+        self, request: webhook.ListDeadLettersRequest, timeout_seconds: float
+    ) -> webhook.ListDeadLettersResponse:
+        """Calls `WebhookService.ListDeadLetters`."""
 
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         """Calls `PipelineService.Plan`."""

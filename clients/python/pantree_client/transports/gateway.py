@@ -21,6 +21,7 @@ from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.subscription.v1 import subscription_service_pb2 as subscription
+from pantree.subscription.v1 import webhook_service_pb2 as webhook
 from pantree_client.transports import Secret
 from pantree_runtime.deadline import call_timeout
 from pantree_runtime.errors import (
@@ -259,6 +260,53 @@ class GatewayTransport:
         document = await self._request("GET", path, timeout_seconds, params=rest)
         return _to_message(document, subscription.ListEventsResponse())
 
+    async def create_webhook(
+        self, request: webhook.CreateWebhookRequest, timeout_seconds: float
+    ) -> webhook.CreateWebhookResponse:
+        document = await self._request("POST", "/api/v1/webhooks", timeout_seconds, json=_to_json(request))
+        return _to_message(document, webhook.CreateWebhookResponse())
+
+    async def list_webhooks(
+        self, request: webhook.ListWebhooksRequest, timeout_seconds: float
+    ) -> webhook.ListWebhooksResponse:
+        document = await self._request("GET", "/api/v1/webhooks", timeout_seconds, params=_to_json(request))
+        return _to_message(document, webhook.ListWebhooksResponse())
+
+    async def delete_webhook(
+        self, request: webhook.DeleteWebhookRequest, timeout_seconds: float
+    ) -> webhook.DeleteWebhookResponse:
+        path, _ = _webhook_path(request)
+        document = await self._request("DELETE", path, timeout_seconds)
+        return _to_message(document, webhook.DeleteWebhookResponse())
+
+    async def test_webhook(
+        self, request: webhook.TestWebhookRequest, timeout_seconds: float
+    ) -> webhook.TestWebhookResponse:
+        path, rest = _webhook_path(request, ":test")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, webhook.TestWebhookResponse())
+
+    async def rotate_webhook_secret(
+        self, request: webhook.RotateWebhookSecretRequest, timeout_seconds: float
+    ) -> webhook.RotateWebhookSecretResponse:
+        path, rest = _webhook_path(request, ":rotate")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, webhook.RotateWebhookSecretResponse())
+
+    async def replay_webhook(
+        self, request: webhook.ReplayWebhookRequest, timeout_seconds: float
+    ) -> webhook.ReplayWebhookResponse:
+        path, rest = _webhook_path(request, ":replay")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, webhook.ReplayWebhookResponse())
+
+    async def list_dead_letters(
+        self, request: webhook.ListDeadLettersRequest, timeout_seconds: float
+    ) -> webhook.ListDeadLettersResponse:
+        path, rest = _webhook_path(request, "/dead-letters")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, webhook.ListDeadLettersResponse())
+
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         document = await self._request("POST", "/api/v1/plan", timeout_seconds, json=_to_json(request))
         return _to_message(document, pipeline.PlanResult())
@@ -389,6 +437,15 @@ def _subscription_path(request: Message, suffix: str = "") -> tuple[str, dict[st
     if not subscription_id:
         raise InvalidInput([FieldViolation("subscription_id", "must have 1 to 128 characters")])
     return f"{path}/{subscription_id}{suffix}", rest
+
+
+def _webhook_path(request: Message, suffix: str = "") -> tuple[str, dict[str, Any]]:
+    """Path of a route of a webhook, and the other fields of the request."""
+    rest = _to_json(request)
+    webhook_id = quote(rest.pop("webhook_id", ""), safe="")
+    if not webhook_id:
+        raise InvalidInput([FieldViolation("webhook_id", "must have 1 to 64 characters")])
+    return f"/api/v1/webhooks/{webhook_id}{suffix}", rest
 
 
 class _Stream:

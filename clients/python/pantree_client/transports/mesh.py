@@ -13,6 +13,8 @@ from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree.subscription.v1 import subscription_service_pb2 as subscription
 from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
+from pantree.subscription.v1 import webhook_service_pb2 as webhook
+from pantree.subscription.v1 import webhook_service_pb2_grpc as webhook_rpc
 from pantree_client.requests import rename_fields
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import InvalidInput
@@ -185,6 +187,48 @@ class MeshTransport:
         with translate_rpc_errors("history"):
             return await self._subscriptions.ListEvents(request, timeout=timeout_seconds)
 
+    async def create_webhook(
+        self, request: webhook.CreateWebhookRequest, timeout_seconds: float
+    ) -> webhook.CreateWebhookResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.CreateWebhook(request, timeout=timeout_seconds)
+
+    async def list_webhooks(
+        self, request: webhook.ListWebhooksRequest, timeout_seconds: float
+    ) -> webhook.ListWebhooksResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.ListWebhooks(request, timeout=timeout_seconds)
+
+    async def delete_webhook(
+        self, request: webhook.DeleteWebhookRequest, timeout_seconds: float
+    ) -> webhook.DeleteWebhookResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.DeleteWebhook(request, timeout=timeout_seconds)
+
+    async def test_webhook(
+        self, request: webhook.TestWebhookRequest, timeout_seconds: float
+    ) -> webhook.TestWebhookResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.TestWebhook(request, timeout=timeout_seconds)
+
+    async def rotate_webhook_secret(
+        self, request: webhook.RotateWebhookSecretRequest, timeout_seconds: float
+    ) -> webhook.RotateWebhookSecretResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.RotateWebhookSecret(request, timeout=timeout_seconds)
+
+    async def replay_webhook(
+        self, request: webhook.ReplayWebhookRequest, timeout_seconds: float
+    ) -> webhook.ReplayWebhookResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.ReplayWebhook(request, timeout=timeout_seconds)
+
+    async def list_dead_letters(
+        self, request: webhook.ListDeadLettersRequest, timeout_seconds: float
+    ) -> webhook.ListDeadLettersResponse:
+        with translate_rpc_errors("history"):
+            return await self._webhooks.ListDeadLetters(request, timeout=timeout_seconds)
+
     async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
         with _pipeline_errors():
             answer = await self._pipeline.Plan(pipeline.PlanRequest(input=request), timeout=timeout_seconds)
@@ -239,6 +283,10 @@ class MeshTransport:
     @property
     def _subscriptions(self) -> "subscription_rpc.SubscriptionServiceAsyncStub":
         return subscription_rpc.SubscriptionServiceStub(self._channels[2])  # served by the history part
+
+    @property
+    def _webhooks(self) -> "webhook_rpc.WebhookServiceAsyncStub":
+        return webhook_rpc.WebhookServiceStub(self._channels[2])  # served by the history part
 
     @property
     def _pipeline(self) -> "pipeline_rpc.PipelineServiceAsyncStub":

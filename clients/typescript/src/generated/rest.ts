@@ -2998,6 +2998,216 @@ export interface CatalogItem {
   usual_price: number;
 }
 
+/** CreateWebhookRequest is a webhook to create. */
+export interface CreateWebhookRequest {
+  /**
+   * url is where events are sent: `https` and a public host, without user or fragment.
+   * @maxLength 2000
+   */
+  url: string;
+  /**
+   * webhook_id is its id, which must be new; empty to choose one.
+   * @maxLength 64
+   */
+  webhook_id?: string;
+  /**
+   * description is what the shop calls it.
+   * @maxLength 200
+   */
+  description?: string;
+}
+
+/** CreateWebhookResponse is the webhook. */
+export interface CreateWebhookResponse {
+  /** webhook is the webhook. */
+  webhook: Webhook;
+  /** secret verifies the signatures: `whsec_` and base64. It is never returned again. */
+  secret: string;
+}
+
+/** Webhook is a URL that gets events. */
+export interface Webhook {
+  /** webhook_id is its id. */
+  webhook_id: string;
+  /** url is where events are sent. */
+  url: string;
+  /** description is what the shop calls it. */
+  description: string;
+  /** created_at is when it was created, ISO 8601 in UTC. */
+  created_at: string;
+  /** secrets are the secrets that requests are signed with, newest first. */
+  secrets: WebhookSecret[];
+  /**
+   * waiting_count is the number of subscriptions and erasures with events that are not sent, those behind dead letters
+   * included.
+   */
+  waiting_count: number;
+  /** waiting_since is since when the first of them waits, ISO 8601 in UTC; empty if none waits. */
+  waiting_since: string;
+  /** dead_letter_count is the number of events that the receiver refused too often. */
+  dead_letter_count: number;
+}
+
+/** WebhookSecret is a secret, which is not shown. */
+export interface WebhookSecret {
+  /** created_at is when it was created, ISO 8601 in UTC. */
+  created_at: string;
+  /** expires_at is when it ends because of a newer one, ISO 8601 in UTC; empty if it does not. */
+  expires_at: string;
+}
+
+/** ListWebhooksRequest asks for the webhooks of the tenant. */
+export interface ListWebhooksRequest {
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListWebhooksResponse holds a page of webhooks. */
+export interface ListWebhooksResponse {
+  /** webhooks are the webhooks. */
+  webhooks: Webhook[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
+}
+
+/** DeleteWebhookRequest names a webhook. */
+export interface DeleteWebhookRequest {
+  /**
+   * webhook_id is the webhook.
+   * @maxLength 64
+   */
+  webhook_id: string;
+}
+
+/** DeleteWebhookResponse says that the webhook is deleted. A request that is already being sent may still arrive. */
+export type DeleteWebhookResponse = Record<string, never>;
+
+/** TestWebhookRequest names a webhook. */
+export interface TestWebhookRequest {
+  /**
+   * webhook_id is the webhook.
+   * @maxLength 64
+   */
+  webhook_id: string;
+}
+
+/** TestWebhookResponse is what the receiver answered. */
+export interface TestWebhookResponse {
+  /** delivered says whether it answered with a status of success, 200 to 299. */
+  delivered: boolean;
+  /** status_code is the HTTP status of its answer; 0 if there was none. */
+  status_code: number;
+  /** error is why it was not delivered; empty if it was. */
+  error: string;
+  /** latency_ms is the time until the answer, or until the attempt ended. */
+  latency_ms: number;
+}
+
+/** RotateWebhookSecretRequest names a webhook. */
+export interface RotateWebhookSecretRequest {
+  /**
+   * webhook_id is the webhook.
+   * @maxLength 64
+   */
+  webhook_id: string;
+  /**
+   * overlap_seconds is how long earlier secrets still sign: at most a week, a day when absent; with 0 they end at once.
+   * @minimum 0
+   * @maximum 604800
+   */
+  overlap_seconds?: number;
+}
+
+/** RotateWebhookSecretResponse is the webhook with its new secret. */
+export interface RotateWebhookSecretResponse {
+  /** webhook is the webhook. */
+  webhook: Webhook;
+  /** secret is the new secret, which is never returned again. */
+  secret: string;
+}
+
+/** ReplayWebhookRequest says what to send again. */
+export interface ReplayWebhookRequest {
+  /**
+   * webhook_id is the webhook.
+   * @maxLength 64
+   */
+  webhook_id: string;
+  /**
+   * since sends all events again that were stored at this instant or later, ISO 8601 with its offset, such as
+   * `2026-05-22T00:00:00Z`; also those from before the webhook was created. When empty, only what waits behind dead
+   * letters is sent.
+   * @maxLength 40
+   */
+  since?: string;
+  /**
+   * subscription_id limits it to one subscription; empty for all.
+   * @maxLength 128
+   */
+  subscription_id?: string;
+}
+
+/** ReplayWebhookResponse is what will be sent. */
+export interface ReplayWebhookResponse {
+  /** replayed_count is the number of subscriptions and erasures with events to send. */
+  replayed_count: number;
+}
+
+/** ListDeadLettersRequest names a webhook. */
+export interface ListDeadLettersRequest {
+  /**
+   * webhook_id is the webhook.
+   * @maxLength 64
+   */
+  webhook_id: string;
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListDeadLettersResponse holds a page of dead letters. */
+export interface ListDeadLettersResponse {
+  /** dead_letters are the dead letters. */
+  dead_letters: DeadLetter[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
+}
+
+/** DeadLetter is an event that the receiver refused too often. */
+export interface DeadLetter {
+  /** subscription_id is the subscription whose events wait; empty for the erasure of a customer. */
+  subscription_id: string;
+  /** customer_id is the customer of an erasure; empty for a subscription. */
+  customer_id: string;
+  /** number is the number of the event in its subscription; 0 for an erasure. */
+  number: number;
+  /** waiting_count is the number of events that wait, this one included. */
+  waiting_count: number;
+  /** attempt_count is how often it was sent. */
+  attempt_count: number;
+  /** error is why the last attempt failed. */
+  error: string;
+  /** failed_at is when the last attempt failed, ISO 8601 in UTC. */
+  failed_at: string;
+}
+
 /** IntervalUnit is the unit of an interval. */
 export type IntervalUnit =
   | "INTERVAL_UNIT_UNSPECIFIED"

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from pantree_history.backends import postgresql_removal, postgresql_subscriptions
+from pantree_history.backends import postgresql_removal, postgresql_subscriptions, postgresql_webhooks
 from pantree_history.backends.migrations import Migration, pending, read_migrations
 from pantree_history.backends.postgresql_append import CONTENT, TARGET, Append
 from pantree_history.backends.postgresql_merge import Merging
@@ -35,6 +35,7 @@ from pantree_history.backends.postgresql_transaction import (
     use,
     used,
 )
+from pantree_history.backends.webhook_scripts import SqlWebhooks, erasure_of
 from pantree_history.core.limits import Limits, Usage
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, make_line
 from pantree_history.core.store import (
@@ -65,7 +66,7 @@ MIN_VERSION = 150_000
 # Tables from which rows are deleted.
 _COMPACTED = (
     "purchase_line", "household", "household_merge", "import_progress", "subscription_offer", "subscription",
-    "subscription_delivery", "subscription_event", "subscription_request",
+    "subscription_delivery", "subscription_event", "subscription_request", "webhook", "webhook_cursor",
 )  # fmt: skip
 # Calls wait behind a migration that waits for a lock. It gives up soon, lets them pass, and tries again.
 _LOCK_TIMEOUT = "1s"
@@ -115,6 +116,7 @@ class PostgresqlStore(HistoryStore):
             check=_check,
         )
         self.subscriptions = postgresql_subscriptions.PostgresqlSubscriptions(self._transaction)
+        self.webhooks = SqlWebhooks(postgresql_webhooks.PostgresqlWebhooks(self._transaction))
 
     async def open(self) -> None:
         with self._errors():
@@ -333,6 +335,7 @@ class PostgresqlStore(HistoryStore):
             removed = 0
             for one in ids:
                 await postgresql_subscriptions.remove(transaction, one)
+                await postgresql_webhooks.execute(transaction, erasure_of(one, erased_at))
             for one in sorted(ids):
                 removed += await postgresql_removal.remove(transaction, one)
             for position in sorted(position for position, _ in entered):

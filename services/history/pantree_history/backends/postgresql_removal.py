@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from pantree_history.backends import postgresql_subscriptions
+from pantree_history.backends import postgresql_subscriptions, postgresql_webhooks
 from pantree_history.backends.postgresql_transaction import Transaction, lock_household, next_change, use
+from pantree_history.backends.webhook_scripts import erasure_of
 from pantree_history.core.limits import Usage
 from pantree_history.core.store import Digest, Erasure, Expired, Household
 
@@ -132,6 +133,9 @@ async def replay(transaction: Transaction, digest: Digest) -> int:
                     "DELETE FROM household_merge WHERE tenant_id = %s AND household_id = %s AND merged_at <= %s",
                     (tenant_id, household_id, erased_at),
                 )
+        for household_id in sorted(subscribers):
+            household = Household(tenant_id, household_id)
+            await postgresql_webhooks.execute(transaction, erasure_of(household, entries[digest(household)]))
         erased += len(subscribers)
     await transaction.execute("UPDATE applied_ledger SET position = (SELECT max(position) FROM erasure)")
     return erased

@@ -15,8 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pantree_history.backends import sqlite_subscriptions
+from pantree_history.backends import sqlite_subscriptions, sqlite_webhooks
 from pantree_history.backends.migrations import pending, read_migrations
+from pantree_history.backends.webhook_scripts import SqlWebhooks, erasure_of
 from pantree_history.core.limits import Limits, Usage
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of, make_line
 from pantree_history.core.store import (
@@ -94,6 +95,7 @@ class SqliteStore(HistoryStore):
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self.subscriptions = sqlite_subscriptions.SqliteSubscriptions(self._read, self._write)
+        self.webhooks = SqlWebhooks(sqlite_webhooks.SqliteWebhooks(self._read, self._write))
 
     @property
     def ledger_path(self) -> str:
@@ -287,7 +289,7 @@ class SqliteStore(HistoryStore):
         # Two transactions: the ledger is on disk before anything is destroyed. From then on, nothing is merged with it.
         ids, entered = await self._write(enter)
         positions = sorted(position for position, _ in entered)
-        removed = await self._write(lambda connection: _remove(connection, ids, positions))
+        removed = await self._write(lambda connection: _remove(connection, ids, positions, erased_at))
         entry = entered[ids.index(household)][1]
         return Erased(entry, removed, [one.household_id for one in ids if one != household])
 
@@ -729,7 +731,9 @@ def _enter(connection: sqlite3.Connection, digest: bytes, erased_at: int) -> tup
     return position, Erasure(digest, erased_at)
 
 
-def _remove(connection: sqlite3.Connection, households: Sequence[Household], positions: Sequence[int]) -> int:
+def _remove(
+    connection: sqlite3.Connection, households: Sequence[Household], positions: Sequence[int], erased_at: int
+) -> int:
     for position in positions:
         connection.execute(
             "UPDATE counter SET value = ? WHERE name = 'ledger_position' AND value = ? - 1", (position, position)
@@ -737,6 +741,7 @@ def _remove(connection: sqlite3.Connection, households: Sequence[Household], pos
     removed = 0
     for household in households:
         sqlite_subscriptions.remove(connection, household)
+        sqlite_webhooks.execute(connection, erasure_of(household, erased_at))
         row = connection.execute(
             "SELECT line_count FROM household WHERE tenant_id = ? AND household_id = ? AND merged_into IS NULL",
             household,
@@ -819,6 +824,8 @@ def _replay(connection: sqlite3.Connection, digest: Digest) -> int:
             "AND NOT EXISTS (SELECT 1 FROM purchase_line AS line WHERE line.household_key = household.household_key)",
             (key,),
         )
+    for household in sorted(erased):
+        sqlite_webhooks.execute(connection, erasure_of(household, entries[digest(household)][1]))
     (last,) = connection.execute("SELECT max(position) FROM ledger.erasure").fetchone()
     connection.execute("UPDATE counter SET value = ? WHERE name = 'ledger_position'", (last,))
     return len(erased)

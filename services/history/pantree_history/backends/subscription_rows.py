@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import TypeAdapter
 
+from pantree_history.backends.webhook_scripts import ADD_EVENTS
 from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.model import Delivery, Event, Offer, RecordedEvent, Subscription
 from pantree_history.core.subscriptions.store import Key, Reading, Request, Writing
@@ -63,6 +64,10 @@ _OF_HOUSEHOLD = "tenant_id = ? AND household_id = ? AND created_at <= ?"
 _OF_SUBSCRIPTIONS = (
     f"tenant_id = ? AND subscription_id IN (SELECT subscription_id FROM subscription WHERE {_OF_HOUSEHOLD})"
 )
+_REMOVE_CURSORS = (
+    "DELETE FROM webhook_cursor WHERE tenant_id = ? AND kind = 'subscription' AND subject_id IN "
+    f"(SELECT subscription_id FROM subscription WHERE {_OF_HOUSEHOLD})"
+)
 # The end of time, in microseconds.
 EVER = 2**62
 # More rows than a household has.
@@ -99,6 +104,8 @@ def writes(tenant_id: str, household_id: str, before: Reading, writing: Writing)
             name = type(one.event).__name__
             text = _EVENTS[name].dump_json(one.event).decode()
             yield Statement(_PUT_EVENT, (*names, one.number, one.occurred_at, one.actor, name, text))
+        now = writing.events[-1].occurred_at
+        yield Statement(ADD_EVENTS, (state.subscription_id, known, state.version, now, now, tenant_id))
     if writing.request is not None and writing.request != before.request:
         yield Statement(_PUT_REQUEST, (tenant_id, household_id, *writing.request))
 
@@ -106,6 +113,7 @@ def writes(tenant_id: str, household_id: str, before: Reading, writing: Writing)
 def removals(household: Household, created_until: int = EVER) -> Iterator[Statement]:
     """What erases the offers and subscriptions of a household that were created until an instant."""
     values = (*household, created_until)
+    yield Statement(_REMOVE_CURSORS, (household.tenant_id, *values))
     for table in ("subscription_event", "subscription_delivery"):
         yield Statement(f"DELETE FROM {table} WHERE {_OF_SUBSCRIPTIONS}", (household.tenant_id, *values))
     for table in ("subscription_offer", "subscription_request", "subscription"):

@@ -152,7 +152,7 @@ def events_page(events: Sequence[RecordedEvent], size: int) -> messages.ListEven
     """A page of events, from one more than its size, if there are that many."""
     more = len(events) > size
     return messages.ListEventsResponse(
-        events=list(map(_event_message, events[:size])),
+        events=list(map(event_message, events[:size])),
         next_page_token=page_token(events[size - 1].number) if more else "",
     )
 
@@ -163,13 +163,13 @@ def create_response(changed: Changed) -> messages.CreateSubscriptionResponse:
 
 def change_response(changed: Changed) -> messages.ChangeSubscriptionResponse:
     return messages.ChangeSubscriptionResponse(
-        subscription=subscription_message(changed.view), events=list(map(_event_message, changed.events))
+        subscription=subscription_message(changed.view), events=list(map(event_message, changed.events))
     )
 
 
 def record_response(changed: Changed) -> messages.RecordDeliveryResponse:
     return messages.RecordDeliveryResponse(
-        subscription=subscription_message(changed.view), events=list(map(_event_message, changed.events))
+        subscription=subscription_message(changed.view), events=list(map(event_message, changed.events))
     )
 
 
@@ -222,7 +222,7 @@ def stored_messages(view: View, stored: StoredEvents) -> Iterator[messages.Store
     for first in range(0, len(stored.events), _EVENTS_PER_PIECE):
         yield messages.StoredSubscription(
             subscription=subscription_message(view),
-            events=list(map(_event_message, stored.events[first : first + _EVENTS_PER_PIECE])),
+            events=list(map(event_message, stored.events[first : first + _EVENTS_PER_PIECE])),
         )
 
 
@@ -243,17 +243,17 @@ def _delivery_message(state: Subscription, one: DeliveryOf) -> messages.Subscrip
     )
 
 
-def _event_message(recorded: RecordedEvent) -> messages.SubscriptionEvent:
+def event_message(recorded: RecordedEvent) -> messages.SubscriptionEvent:
     return messages.SubscriptionEvent(
         number=recorded.number,
-        type=_type_of(type(recorded.event).__name__),
+        type=type_of(type(recorded.event).__name__),
         occurred_at=time_text(recorded.occurred_at),
         actor=recorded.actor,
         data=_data_of(recorded.event),
     )
 
 
-def _type_of(name: str) -> str:
+def type_of(name: str) -> str:
     subject = "delivery" if name.startswith(_DELIVERY_EVENT) else "subscription"
     words = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removeprefix(_DELIVERY_EVENT)).lower()
     return f"{_TYPE_PREFIX}.{subject}.{words}"

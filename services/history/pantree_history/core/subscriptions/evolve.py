@@ -1,6 +1,6 @@
 """What an event makes of a subscription."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from pantree_history.core.subscriptions.model import (
     Paused,
     QuantityChanged,
     Reactivated,
+    RecordedEvent,
     Resumed,
     Status,
     Subscription,
@@ -64,6 +65,26 @@ def evolve_all(state: Subscription, events: Iterable[Event]) -> Subscription:
     for event in events:
         state = evolve(state, event)
     return state
+
+
+def replayed(
+    subscription_id: str, household_id: str, events: Iterable[RecordedEvent]
+) -> Iterator[tuple[RecordedEvent, Subscription]]:
+    """All events of a subscription, each with the subscription after it.
+
+    Args:
+        subscription_id: the subscription.
+        household_id: whose it is now.
+        events: ordered by number, from the first one.
+    """
+    state: Subscription | None = None
+    for one in events:
+        if isinstance(one.event, Created):
+            state = begin(subscription_id, household_id, one.event, one.occurred_at)
+        else:
+            assert state is not None
+            state = replace(evolve(state, one.event), changed_at=one.occurred_at)
+        yield one, state
 
 
 def _with(state: Subscription, sequence: int, **changes: Any) -> Subscription:

@@ -11,7 +11,7 @@ from pantree_history.core.ledger import digest_of
 from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.calendar import MAX_AHEAD_DAYS, DeliveryOf, deliveries
 from pantree_history.core.subscriptions.decide import as_of, decide, elapse
-from pantree_history.core.subscriptions.evolve import begin, evolve_all
+from pantree_history.core.subscriptions.evolve import begin, evolve_all, replayed
 from pantree_history.core.subscriptions.model import (
     Command,
     Created,
@@ -241,12 +241,12 @@ class Subscriptions:
         resolved = await self._store.resolve(household)
         if found is None or found.household_id != resolved.household_id:
             raise _not_found()
-        return self._view(found, self._clock())
+        return view_at(found, self._clock())
 
     async def all(self, household: Household, after: str, limit: int) -> Sequence[View]:
         """Subscriptions of a household whose id is greater than `after`, ordered by id, as they are today."""
         now = self._clock()
-        return [self._view(one, now) for one in await self._store.subscriptions(household, after, limit)]
+        return [view_at(one, now) for one in await self._store.subscriptions(household, after, limit)]
 
     async def deliveries(
         self, household: Household, subscription_id: str, first: int, until: int | None, default_days: int
@@ -297,7 +297,7 @@ class Subscriptions:
     async def _outcome(self, household: Household, writing: Writing) -> Changed:
         """The outcome of a change, also of a repeated one: as it was the first time."""
         if writing.subscription is not None:
-            return Changed(self._view(writing.subscription, self._clock()), writing.events)
+            return Changed(view_at(writing.subscription, self._clock()), writing.events)
         request = writing.request
         assert request is not None
         if request.error_reason:
@@ -306,16 +306,15 @@ class Subscriptions:
         events = await self._store.events(household.tenant_id, request.subject_id, 0, request.version)
         if found is None:
             raise _not_found()
-        first = events[0].event
-        assert isinstance(first, Created)
-        state = begin(found.subscription_id, found.household_id, first, events[0].occurred_at)
-        state = replace(evolve_all(state, [one.event for one in events[1:]]), changed_at=events[-1].occurred_at)
-        return Changed(self._view(state, request.created_at), events[request.version - request.event_count :])
+        *_, (_, state) = replayed(found.subscription_id, found.household_id, events)
+        return Changed(view_at(state, request.created_at), events[request.version - request.event_count :])
 
-    def _view(self, subscription: Subscription, now: int) -> View:
-        today = local_day(now, subscription.terms.time_zone)
-        # Its version stays that of the stored one, so that an etag holds until somebody changes something.
-        return View(replace(as_of(subscription, today), version=subscription.version), today)
+
+def view_at(subscription: Subscription, instant: int) -> View:
+    """A subscription as it is on the day of an instant, in the shop's time zone."""
+    today = local_day(instant, subscription.terms.time_zone)
+    # Its version stays that of the stored one, so that an etag holds until somebody changes something.
+    return View(replace(as_of(subscription, today), version=subscription.version), today)
 
 
 def _terms(agreement: Agreement, offer: Offer | None, today: int) -> Terms:

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from pantree_history.core.store import Digest, HistoryStore, Household
 from pantree_history.core.subscriptions.model import Delivery, Offer, RecordedEvent, Subscription
+from pantree_history.core.webhooks.store import WebhookStore
 
 
 class Request(NamedTuple):
@@ -105,11 +106,15 @@ class SubscriptionStore(Protocol):
 
 
 class CombinedStore(HistoryStore, Protocol):
-    """Stores purchases and subscriptions in one database."""
+    """Stores purchases, subscriptions and webhooks in one database."""
 
     @property
     def subscriptions(self) -> SubscriptionStore:
         """Where subscriptions are stored."""
+
+    @property
+    def webhooks(self) -> WebhookStore:
+        """Where webhooks are stored."""
 
 
 def changed_deliveries(before: Mapping[int, Delivery], after: Mapping[int, Delivery]) -> Sequence[Delivery]:

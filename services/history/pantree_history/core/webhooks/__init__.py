@@ -1,0 +1,1 @@
+"""Events of subscriptions for receivers outside: signed, in order, at least once."""

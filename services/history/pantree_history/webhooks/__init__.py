@@ -1,0 +1,1 @@
+"""Webhooks over gRPC, and the data of events."""

@@ -1,0 +1,214 @@
+"""Events over HTTP: which addresses they go to, and what becomes of bad receivers; and webhooks by the REST API."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks.webhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
+from structlog.testing import capture_logs
+
+from pantree_history.backends.webhook_http import HttpSender
+from pantree_history.core.webhooks.addresses import is_public
+from pantree_history.core.webhooks.sending import Answer
+from pantree_history.settings import HistorySettings
+from tests.history.test_subscription_routes import mesh
+
+OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+WEEKLY = {"unit": "INTERVAL_UNIT_WEEK", "count": 1}
+
+
+@dataclass
+class Server:
+    """A receiver on a port of this machine."""
+
+    answer: Callable[[], bytes | None]
+    """None to answer never."""
+    port: int = 0
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}/hook"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections[task] = writer
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = {
+                    name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:]) if name
+                }
+                body = await reader.readexactly(int(headers["content-length"]))
+                self.requests.append((headers, body))
+                self.changed.set()
+                answer = self.answer()
+                if answer is None:
+                    await reader.read()
+                    break
+                writer.write(answer)
+                await writer.drain()
+        writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def receiving(answer: Callable[[], bytes | None] = lambda: OK) -> AsyncIterator[Server]:
+    server = Server(answer)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+        for writer in server.connections.values():
+            writer.transport.abort()
+        await asyncio.gather(*server.connections)
+
+
+@contextlib.asynccontextmanager
+async def sending(**options: Any) -> AsyncIterator[HttpSender]:
+    sender = HttpSender(**{"timeout_seconds": 5.0, "allow_http": True, "allow_private": True, **options})
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+async def send(url: str, **options: Any) -> Answer:
+    async with sending(**options) as sender:
+        return await sender.send(url, {"webhook-id": "evt_1"}, b"{}")
+
+
+async def test_private_address_is_refused_when_the_connection_is_made() -> None:
+    async with receiving() as server:
+        assert (await send(server.url)).status == 204
+        refused = await send(server.url, allow_private=False)
+        assert (refused.status, refused.error) == (
+            0, "the host has a private, loopback, link-local or reserved address",
+        )  # fmt: skip
+        assert len(server.requests) == 1
+
+
+async def test_name_that_changes_its_address_is_of_no_use() -> None:
+    requested = []
+
+    async def rebinding(host: str, port: int) -> Sequence[str]:
+        requested.append(host)
+        return ["93.184.216.34", "127.0.0.1"] if len(requested) == 1 else ["127.0.0.1"]
+
+    async with receiving() as server:
+        url = f"http://shop.example:{server.port}/hook"
+        async with sending(allow_private=False, resolve=rebinding) as sender:
+            for _ in range(2):
+                answer = await sender.send(url, {}, b"{}")
+                assert "has a private" in answer.error
+        assert (requested, server.requests) == (["shop.example"] * 2, [])
+        # The name is resolved once for a connection, which goes to the address that was checked.
+        async with sending(resolve=rebinding) as sender:
+            assert (await sender.send(url, {}, b"{}")).status == 204
+        assert len(requested) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error"),
+    [
+        (OK, 204, ""),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n", 302, "status 302"),
+        (b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", 503, "status 503"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 40_000, 200, ""),
+        (b"no HTTP\r\n\r\n", 0, "the connection failed: RemoteProtocolError"),
+        (None, 0, "no answer within 0.3 seconds"),
+    ],
+)
+async def test_bad_receiver_is_a_failure_with_a_reason(answer: bytes | None, status: int, error: str) -> None:
+    async with receiving(lambda: answer) as server:
+        found = await send(server.url, timeout_seconds=0.3)
+    assert found.status == status
+    assert error in found.error
+    assert bool(found.error) == bool(error)
+    assert found.retry_after_seconds == (7 if status == 503 else 0)
+    assert len(server.requests) == 1
+
+
+async def test_http_is_refused_unless_it_is_allowed_and_nobody_may_be_there() -> None:
+    assert "must be a URL that begins with https://" in (await send("http://localhost:1/", allow_http=False)).error
+    assert (await send("http://localhost:1/")).error.startswith("cannot connect")
+    assert (await send("http://shop.invalid/")).error.startswith("cannot connect")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("93.184.216.34", True), ("2606:4700:4700::1111", True), ("64:ff9b::5db8:d822", True), ("127.0.0.1", False),
+        ("10.1.2.3", False), ("172.31.0.1", False), ("192.168.1.1", False), ("169.254.169.254", False),
+        ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False), ("255.255.255.255", False), ("::1", False),
+        ("::", False), ("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:10.0.0.1", False), ("ff02::1", False),
+        ("64:ff9b::a00:1", False), ("64:ff9b:1::1", False), ("2002:a00:1::", False), ("localhost", False),
+    ],
+)  # fmt: skip
+def test_public_addresses(address: str, expected: bool) -> None:
+    assert is_public(address) is expected
+
+
+async def test_webhook_by_rest_from_its_creation_to_the_erasure_of_a_customer() -> None:
+    settings = HistorySettings(
+        store_url="sqlite://:memory:", webhook_allow_http=True, webhook_allow_private_addresses=True,
+        webhook_poll_seconds=0.05, webhook_retry_seconds=0.05,
+    )  # fmt: skip
+    answers = iter([OK, b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"])
+    first_day = (datetime.now(UTC) + timedelta(days=10)).date().isoformat()
+    with capture_logs() as logs:
+        async with (
+            receiving(lambda: next(answers, OK)) as server,
+            mesh(settings) as url,
+            httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30) as rest,
+        ):
+            refused = await rest.post("/webhooks", json={"url": "ftp://shop.example/"})
+            assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "url")
+            created = (await rest.post("/webhooks", json={"url": server.url, "webhook_id": "erp"})).json()
+            secret = created["secret"]
+            tested = (await rest.post("/webhooks/erp:test", json={})).json()
+            assert (tested["delivered"], tested["status_code"]) == (True, 204)
+            body = {"subscription_id": "s/1", "item": {"name": "Milk"}, "interval": WEEKLY, "anchor_date": first_day}
+            await rest.post("/customers/4711/subscriptions", json=body)
+            await rest.post("/customers/4711/subscriptions/s%2F1:change", json={"skip": {}})
+            async with asyncio.timeout(20):
+                while len(server.requests) < 4:
+                    server.changed.clear()
+                    await server.changed.wait()
+            events = []
+            for headers, content in server.requests:
+                assert headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
+                events.append(Verifier(secret).verify(content, headers))
+                with pytest.raises(WebhookVerificationError):
+                    Verifier(secret).verify(content.replace(b"Milk", b"Beer") + b" ", headers)
+            assert [(one["type"], one.get("sequence", "")) for one in events] == [
+                ("com.pantree.webhook.ping", ""), ("com.pantree.subscription.created", "0000000001"),
+                ("com.pantree.subscription.created", "0000000001"), ("com.pantree.delivery.skipped", "0000000002"),
+            ]  # fmt: skip
+            stored = (await rest.get("/customers/4711/subscriptions/s%2F1")).json()["subscription"]
+            assert events[-1]["data"]["subscription"] == stored
+            rotated = (await rest.post("/webhooks/erp:rotate", json={"overlap_seconds": 60})).json()
+            listed = await rest.get("/webhooks")
+            (webhook,) = listed.json()["webhooks"]
+            assert (webhook["webhook_id"], webhook["url"], len(webhook["secrets"])) == ("erp", server.url, 2)
+            assert not [one for one in (secret, rotated["secret"]) if one[6:] in listed.text]
+            wrong = await rest.post("/webhooks/erp:replay", json={"since": "2026-05-22"})
+            assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "since")
+            replayed = await rest.post("/webhooks/erp:replay", json={"since": "2026-05-22T00:00:00+02:00"})
+            assert replayed.json() == {"replayed_count": 1}
+            assert (await rest.get("/webhooks/erp/dead-letters")).json()["dead_letters"] == []
+            assert (await rest.get("/webhooks/other/dead-letters")).status_code == 404
+            assert (await rest.delete("/webhooks/erp")).status_code == 200
+            assert (await rest.delete("/webhooks/erp")).status_code == 404
+    assert not [one for one in (secret, rotated["secret"]) if one[6:] in json.dumps(logs, default=str)]
