@@ -11,7 +11,12 @@ from google.protobuf import json_format
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation, Subscription
 from pantree_client import InvalidInput, Result
-from pantree_client.exports import ordergroove_subscriptions, recharge_subscriptions, shopify_selling_plans
+from pantree_client.exports import (
+    not_of_shopify,
+    ordergroove_subscriptions,
+    recharge_subscriptions,
+    shopify_selling_plans,
+)
 from pantree_client.results import to_result
 
 
@@ -43,6 +48,13 @@ def result(*items: tuple[str, str, int, int, float]) -> Result:
     return to_result(answer(*items))
 
 
+def with_variant(variant: str, item_id: str = "9") -> Result:
+    """Answer with one item that has a variant."""
+    message = answer(("Milk", item_id, 10, 1, 0.05))
+    message.recommendations.recommendations[0].variant = variant
+    return to_result(message)
+
+
 def test_shopify_gets_a_group_for_each_cadence_and_discount() -> None:
     weekly, monthly, plain = shopify_selling_plans(
         result(
@@ -61,9 +73,9 @@ def test_shopify_gets_a_group_for_each_cadence_and_discount() -> None:
         "deliveryPolicy": {"recurring": {"interval": "WEEK", "intervalCount": 1}},
         "pricingPolicies": [{"fixed": {"adjustmentType": "PERCENTAGE", "adjustmentValue": {"percentage": 5.0}}}],
     }
-    assert weekly["resources"] == {"productVariantIds": ["gid://shopify/ProductVariant/41"]}
+    assert weekly["resources"] == {"productVariantIds": ["gid://shopify/ProductVariant/41"], "productIds": []}
     assert monthly["input"]["sellingPlansToCreate"][0]["deliveryPolicy"]["recurring"]["intervalCount"] == 4
-    assert monthly["resources"] == {"productVariantIds": ["gid://shopify/ProductVariant/42"]}
+    assert monthly["resources"]["productVariantIds"] == ["gid://shopify/ProductVariant/42"]
     assert plain["input"]["sellingPlansToCreate"][0]["pricingPolicies"] == []
     assert len({group["input"]["merchantCode"] for group in (weekly, monthly, plain)}) == 3
 
@@ -85,10 +97,39 @@ def test_recharge_and_ordergroove_get_subscriptions() -> None:
     assert ordergroove_subscriptions(found)[1] | {"every": 10, "every_period": 1} == ordergroove_subscriptions(found)[1]
 
 
+def test_variants_and_products_have_their_own_ids() -> None:
+    (recharge,) = recharge_subscriptions(with_variant("41"))
+    assert recharge["external_product_id"] == {"ecommerce": "9"}
+    assert recharge["external_variant_id"] == {"ecommerce": "41"}
+    assert "external_product_id" not in recharge_subscriptions(with_variant("1 l"))[0]
+    (group,) = shopify_selling_plans(with_variant("41"))
+    assert group["resources"] == {"productVariantIds": ["gid://shopify/ProductVariant/41"], "productIds": []}
+    (plan,) = group["input"]["sellingPlansToCreate"]
+    assert plan["deliveryPolicy"] == {"recurring": {"interval": "DAY", "intervalCount": 10}}
+    (group,) = shopify_selling_plans(with_variant("1 l", "gid://shopify/Product/9"))
+    assert group["resources"] == {"productVariantIds": [], "productIds": ["gid://shopify/Product/9"]}
+    assert [item.name for item in not_of_shopify(with_variant("1 l", "SKU-7"))] == ["Milk"]
+
+
+def test_interval_that_recharge_does_not_take_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"at most 1,000 days for Recharge; is 1,001"):
+        recharge_subscriptions(result(("Milk", "41", 1001, 1, 0.05)))
+
+
 def test_items_without_an_id_are_named() -> None:
     for export in (recharge_subscriptions, ordergroove_subscriptions):
         with pytest.raises(InvalidInput, match=r"recommendations\[0\]\.item_id: is missing for 'Milk'"):
             export(result(("Milk", "", 7, 1, 0.05)))
+
+
+def test_command_line_names_items_that_no_selling_plan_has() -> None:
+    text = json.dumps(json_format.MessageToDict(answer(("Milk", "SKU-7", 7, 1, 0.05))))
+    run = subprocess.run(
+        [sys.executable, "-m", "pantree_cli", "export", "-", "--format", "shopify"],
+        input=text, capture_output=True, text=True, env=dict(os.environ),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == "warning: Milk: no plan names it, because its item_id 'SKU-7' is not of Shopify\n"
 
 
 @pytest.mark.parametrize(("text", "code"), [("answers", 0), ("[1]\n", 2)])

@@ -1,11 +1,14 @@
 """Recommendations in the shapes of subscription systems: Shopify selling plans, Recharge and Ordergroove subscriptions.
 
 Each function returns what one call of the system takes, without credentials and without what only the shop knows, such
-as the customer's address. Items are identified by `item_id`, which must be the system's own id of the variant or
-product.
+as the customer's address. Items are identified by `item_id`, and by `variant` where that is an id too; they must be the
+system's own ids.
 
-Sources: Shopify's Admin API, `sellingPlanGroupCreate`; Recharge's API 2021-11, `POST /subscriptions`; Ordergroove's
-REST API, subscriptions.
+An interval of whole weeks is given in weeks, any other in days, which all three systems take. None is rounded.
+
+Sources: Shopify's GraphQL Admin API 2026-10, `sellingPlanGroupCreate` with `SellingPlanGroupInput` and
+`SellingPlanGroupResourceInput`; Recharge's API 2021-11, `POST /subscriptions`; Ordergroove's REST API, `POST
+/subscriptions/iu/` ("Create in Order") and its reference of subscription fields (`every`, `every_period`).
 """
 
 from collections import defaultdict
@@ -16,15 +19,18 @@ from pantree_client.results import Recommendation, Result
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 _VARIANT = "gid://shopify/ProductVariant/"
+_PRODUCT = "gid://shopify/Product/"
 # Ordergroove's codes of periods.
 _EVERY_PERIOD = {"day": 1, "week": 2}
+# Recharge's largest number of units between two orders.
+_MAX_RECHARGE_FREQUENCY = 1000
 
 
 def shopify_selling_plans(result: Result) -> list[dict[str, Any]]:
-    """Variables of `sellingPlanGroupCreate`: one group for each cadence and discount, with the variants it is for.
+    """Variables of `sellingPlanGroupCreate`: one group for each cadence and discount, with what it is for.
 
-    `resources` holds the items whose id is that of a Shopify variant, a number or a `gid`; other items can be added to
-    the group later.
+    `resources` holds the variants and products whose id is one of Shopify, a number or a `gid`. Items with another id
+    can be added to the group later; `not_of_shopify` lists them.
     """
     groups: dict[tuple[int, float], list[Recommendation]] = defaultdict(list)
     for item in result.recommendations:
@@ -32,19 +38,30 @@ def shopify_selling_plans(result: Result) -> list[dict[str, Any]]:
     return [_selling_plan_group(days, discount_ratio, items) for (days, discount_ratio), items in groups.items()]
 
 
+def not_of_shopify(result: Result) -> list[Recommendation]:
+    """Recommendations of items whose ids are not of Shopify, so that no selling plan names them."""
+    return [item for item in result.recommendations if not any(_shopify_ids(item))]
+
+
 def recharge_subscriptions(result: Result) -> list[dict[str, Any]]:
     """Bodies of Recharge's `POST /subscriptions`, to which `address_id` is added.
 
+    `item_id` is the external id of the variant. If `variant` is an id too, a number, then it is that of the variant,
+    and `item_id` that of the product.
+
     Raises:
-        InvalidInput: when an item has no id.
+        InvalidInput: when an item has no id, or an interval is longer than Recharge takes.
     """
     _check_ids(result)
     subscriptions = []
-    for item in result.recommendations:
+    for position, item in enumerate(result.recommendations):
         unit, count = _interval(item.interval_days)
+        if count > _MAX_RECHARGE_FREQUENCY:
+            description = f"must be at most {_MAX_RECHARGE_FREQUENCY:,} {unit}s for Recharge; is {count:,}"
+            raise InvalidInput([FieldViolation(f"recommendations[{position}].subscription.interval_days", description)])
         subscriptions.append(
             {
-                "external_variant_id": {"ecommerce": item.item_id},
+                **_recharge_ids(item),
                 "quantity": item.quantity,
                 "order_interval_unit": unit,
                 "order_interval_frequency": count,
@@ -56,7 +73,9 @@ def recharge_subscriptions(result: Result) -> list[dict[str, Any]]:
 
 
 def ordergroove_subscriptions(result: Result) -> list[dict[str, Any]]:
-    """Fields of Ordergroove's subscriptions, to which merchant, offer, payment and address are added.
+    """Fields of Ordergroove's subscriptions, to which merchant, offer, order, payment and address are added.
+
+    The first delivery is that of the order to which the subscription is added, so it has no date here.
 
     Raises:
         InvalidInput: when an item has no id.
@@ -97,7 +116,7 @@ def _selling_plan_group(days: int, discount_ratio: float, items: Sequence[Recomm
         if percentage
         else [],
     }
-    variants = [id_ for item in items if (id_ := _shopify_variant(item.item_id))]
+    variants, products = zip(*map(_shopify_ids, items), strict=True)
     return {
         "input": {
             "name": f"Subscribe, every {every}" + (f", {percentage:g} % off" if percentage else ""),
@@ -105,15 +124,37 @@ def _selling_plan_group(days: int, discount_ratio: float, items: Sequence[Recomm
             "options": ["Delivery every"],
             "sellingPlansToCreate": [plan],
         },
-        "resources": {"productVariantIds": variants},
+        "resources": {
+            "productVariantIds": [one for one in variants if one],
+            "productIds": [one for one in products if one],
+        },
     }
 
 
-def _shopify_variant(item_id: str) -> str:
-    """Shopify's global id of a variant; empty if an id is not of Shopify."""
-    if item_id.startswith(_VARIANT):
-        return item_id
-    return f"{_VARIANT}{item_id}" if item_id.isdecimal() else ""
+def _shopify_ids(item: Recommendation) -> tuple[str, str]:
+    """Shopify's global ids of the variant and of the product to which a plan applies; at most one is not empty.
+
+    A number alone is that of a variant, as in Recharge and in Shopify's exports of orders.
+    """
+    for one in (item.variant, item.item_id):
+        if one.startswith(_VARIANT):
+            return one, ""
+        if _is_number(one):
+            return f"{_VARIANT}{one}", ""
+    return "", item.item_id if item.item_id.startswith(_PRODUCT) else ""
+
+
+def _recharge_ids(item: Recommendation) -> dict[str, dict[str, str]]:
+    if _is_number(item.variant):
+        return {
+            "external_product_id": {"ecommerce": item.item_id},
+            "external_variant_id": {"ecommerce": item.variant},
+        }
+    return {"external_variant_id": {"ecommerce": item.item_id}}
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _check_ids(result: Result) -> None:
