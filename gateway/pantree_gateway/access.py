@@ -245,6 +245,11 @@ def _read_key_set(path: str) -> jwt.PyJWKSet:
         raise ValueError(f"cannot read the JWKS file {path}: {error}") from None
 
 
+def has_credentials(scope: Scope) -> bool:
+    """Whether a request has a key or a token, valid or not."""
+    return bool(_secret_of(scope))
+
+
 def _secret_of(scope: Scope) -> str:
     headers = Headers(scope=scope)
     if headers.get("x-api-key"):

@@ -23,6 +23,7 @@ from pantree_gateway.access import Authenticator, TokenRules, read_api_keys, sec
 from pantree_gateway.console import add_console, read_console
 from pantree_gateway.docs import add_docs
 from pantree_gateway.edge import EdgeMiddleware, InFlightRequests
+from pantree_gateway.engine_events import ENGINES_TAG, add_engine_events, read_engines, signed_paths
 from pantree_gateway.metrics import Metrics
 from pantree_gateway.policy import OPEN_PATHS, RequestPolicy, SitePolicy
 from pantree_gateway.purchase_files import FILES_TAG, add_purchase_files
@@ -170,11 +171,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         license_info=_LICENSE,
         # Relative, so that it also holds below a path that a proxy removes.
         servers=[{"url": ".", "description": "This gateway."}],
-        openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), FILES_TAG, STATUS_TAG],
+        openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), FILES_TAG, ENGINES_TAG, STATUS_TAG],
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
+    engines = read_engines(settings.engines_file) if settings.engines_file else ()
     in_flight = InFlightRequests(settings.max_calls, settings.max_held_mib * _MIB)
     origins = split_list(settings.cors_origins)
     policy = RequestPolicy(
@@ -182,6 +184,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         RateLimiter(settings.rate_limit, redis, settings.redis_url),
         RateLimiter(settings.tenant_rate_limit, redis, settings.redis_url) if settings.tenant_rate_limit else None,
         SitePolicy(split_list(settings.allowed_hosts), origins),
+        signed_paths(engines),
     )
     # Two, so that cached responses never evict those that idempotency keys must find.
     cached, once = Store("cache", redis, _STORE_BYTES), Store("once", redis, _STORE_BYTES)
@@ -214,6 +217,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         list(security.values()),
     )
     add_purchase_files(app.router, context)
+    add_engine_events(app.router, context, engines, lambda: _history_channel(channels))
     console = read_console(resources.files("pantree_gateway") / "console")
     add_status_routes(
         app.router,

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from pantree.error.v1 import error_pb2
-from pantree_gateway.access import Authenticator
+from pantree_gateway.access import Authenticator, has_credentials
 from pantree_gateway.console import CONSOLE_PATH
 from pantree_gateway.rate_limit import RateLimiter, RateLimitResult
 from pantree_gateway.transcoding.caller import caller_key, caller_of, set_caller
@@ -66,6 +66,7 @@ class RequestPolicy:
         limiter: counts the requests of callers.
         tenant_limiter: counts the requests of all callers of a tenant together.
         site: hosts and origins.
+        signed_paths: paths whose routes check the signature of a body if a request has no credentials.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class RequestPolicy:
         limiter: RateLimiter,
         tenant_limiter: RateLimiter | None = None,
         site: SitePolicy = SitePolicy(),  # immutable
+        signed_paths: frozenset[str] = frozenset(),
     ) -> None:
         self._authenticator = authenticator
         self._limiter = limiter
         self._tenant_limiter = tenant_limiter
         self._site = site
+        self._signed_paths = signed_paths
         self.is_open = not authenticator.required
         """Whether requests need no credentials."""
 
@@ -92,7 +95,8 @@ class RequestPolicy:
         self._site.check(scope)
         if is_open_path(scope["path"]):
             return {}
-        set_caller(scope, await self._authenticator.authenticate(scope))
+        if scope["path"] not in self._signed_paths or has_credentials(scope):
+            set_caller(scope, await self._authenticator.authenticate(scope))
         return await self.check_rate_limit(scope)
 
     async def check_rate_limit(self, scope: Scope) -> dict[str, str]:

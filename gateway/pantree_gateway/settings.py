@@ -97,6 +97,10 @@ class GatewaySettings(PartSettings):
         default="",
         description="JSON file with the SHA-256, name, tenant and scopes of each API key; empty for none.",
     )
+    engines_file: str = Field(
+        default="",
+        description="JSON file with the engine, secret, tenant and time zone of each account whose webhooks are taken.",
+    )
     jwt_issuer: str = Field(default="", description="Issuer whose tokens are accepted; empty for none.")
     jwt_audience: str = Field(default="", description="Audience that a token must have.")
     jwt_jwks: str = Field(default="", description="The issuer's public keys: a JWKS file, or its URL.")

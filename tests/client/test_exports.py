@@ -10,14 +10,19 @@ from google.protobuf import json_format
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation, Subscription
-from pantree_client import InvalidInput, Result
+from pantree.subscription.v1.subscription_service_pb2 import CustomerSubscription as SubscriptionMessage
+from pantree_client import CustomerSubscription, InvalidInput, Result
 from pantree_client.exports import (
     not_of_shopify,
+    ordergroove_subscription,
     ordergroove_subscriptions,
+    recharge_subscription,
     recharge_subscriptions,
+    shopify_contract,
     shopify_selling_plans,
 )
 from pantree_client.results import to_result
+from pantree_client.subscriptions import to_subscription
 
 
 def answer(*items: tuple[str, str, int, int, float]) -> messages.ProcessResult:
@@ -112,8 +117,8 @@ def test_variants_and_products_have_their_own_ids() -> None:
 
 
 def test_interval_that_recharge_does_not_take_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"at most 1,000 days for Recharge; is 1,001"):
-        recharge_subscriptions(result(("Milk", "41", 1001, 1, 0.05)))
+    with pytest.raises(InvalidInput, match=r"at most 1,000 days for Recharge; is 1,003"):
+        recharge_subscriptions(result(("Milk", "41", 1003, 1, 0.05)))
 
 
 def test_items_without_an_id_are_named() -> None:
@@ -145,3 +150,43 @@ def test_command_line_exports_one_line_for_each_household(text: str, code: int) 
         assert "line 1: must be an answer" in run.stderr
     else:
         assert [len(json.loads(line)) for line in run.stdout.splitlines()] == [1, 1]
+
+
+def subscription(**fields: object) -> CustomerSubscription:
+    """A subscription that Pantree keeps."""
+    content: dict[str, object] = {
+        "subscription_id": "s-1", "customer_id": "c1", "status": "SUBSCRIPTION_STATUS_ACTIVE", "quantity": 2,
+        "item": {"name": "Milk", "item_id": "41"}, "interval": {"unit": "INTERVAL_UNIT_MONTH", "count": 1},
+        "anchor_date": "2026-12-03", "next_deliveries": [
+            {"sequence": 1, "status": "DELIVERY_STATUS_LOCKED", "date": "2026-12-03", "scheduled_date": "2026-12-03"},
+            {"sequence": 2, "status": "DELIVERY_STATUS_PLANNED", "date": "2027-01-03", "scheduled_date": "2027-01-03"},
+        ], **fields,
+    }  # fmt: skip
+    return to_subscription(json_format.ParseDict(content, SubscriptionMessage()))
+
+
+def test_subscription_of_pantree_becomes_what_creates_it() -> None:
+    assert recharge_subscription(subscription()) == {
+        "external_variant_id": {"ecommerce": "41"}, "quantity": 2, "order_interval_unit": "month",
+        "order_interval_frequency": 1, "charge_interval_frequency": 1, "next_charge_scheduled_at": "2027-01-03",
+    }  # fmt: skip
+    assert ordergroove_subscription(subscription()) == {
+        "customer": "c1", "product": "41", "quantity": 2, "every": 1, "every_period": 3,
+    }  # fmt: skip
+    for export in (recharge_subscription, ordergroove_subscription):
+        with pytest.raises(InvalidInput, match="is paused; only an active"):
+            export(subscription(status="SUBSCRIPTION_STATUS_PAUSED"))
+        with pytest.raises(InvalidInput, match="is missing for 'Milk'"):
+            export(subscription(item={"name": "Milk"}))
+    with pytest.raises(InvalidInput, match="is not a contract of Shopify"):
+        shopify_contract(subscription())
+
+
+def test_command_line_exports_subscriptions() -> None:
+    text = json.dumps(json_format.MessageToDict(subscription().message, preserving_proto_field_name=True))
+    run = subprocess.run(
+        [sys.executable, "-m", "pantree_cli", "export", "-", "--format", "recharge"],
+        input=text, capture_output=True, text=True, env=dict(os.environ),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == recharge_subscription(subscription())

@@ -306,6 +306,7 @@ def test_every_list_in_a_request_has_a_largest_length() -> None:
 REQUIRED_BY_A_RULE = {
     "pantree.subscription.v1.DeliveryInterval.unit",
     "pantree.subscription.v1.RecordDeliveryRequest.report",
+    "pantree.subscription.v1.RecordEngineEventRequest.engine",
 }
 
 

@@ -62,7 +62,7 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     one = f"{subscriptions}/{{subscription_id}}"
     stored |= {f"{customer}/offers", subscriptions, one, f"{one}:change", f"{one}:record"}
     stored |= {f"{one}/deliveries", f"{one}/events"}
-    system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files")
+    system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files", "engines/{engine}/events")
     names = ("process", "plan", "what-if", "next-basket", *system)
     original = {f"/api/v1/{name}" for name in names}
     assert original | stored | OWN_PATHS == set(document["paths"])

@@ -34,6 +34,7 @@ from pantree_history.subscriptions.servicer import SubscriptionServicer
 from pantree_history.webhooks.servicer import WebhookServicer
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.tenants import tenant_metadata
+from tests.history.engine_payloads import recharge, text
 from tests.history.receipts import FIRST_DAY, KEY, Clock
 from tests.loopback import loopback
 
@@ -118,6 +119,16 @@ CALLS: dict[str, Callable[[Step], Message]] = {
     ),
     "RecordDelivery": of_subscription(
         subscriptions.RecordDeliveryRequest, sequence=1, report=subscriptions.DELIVERY_REPORT_SENT
+    ),
+    "RecordEngineEvent": lambda step: subscriptions.RecordEngineEventRequest(
+        engine=subscriptions.SUBSCRIPTION_ENGINE_RECHARGE,
+        payload=text(
+            {
+                "subscription": recharge(
+                    id=step.number, customer_id=step.customer, product_title=f"milk of {step.tenant}"
+                )
+            }
+        ),
     ),
     "CorrectPurchases": lambda step: history.CorrectPurchasesRequest(
         customer_id=step.customer,

@@ -560,6 +560,8 @@ def _print_subscription(one: CustomerSubscription) -> None:
     why = one.cancellation
     if why is not None and (words := [text for text in (why.reason, why.feedback, why.comment) if text]):
         print_text(f"Reason: {'; '.join(words)}")
+    if one.mirror is not None:
+        print_text(f"Kept by {one.mirror.engine}, as {one.mirror.external_id}; change it there.")
     print_text(f"Version {one.version}, etag {one.etag}.")
 
 

@@ -76,6 +76,7 @@ from pantree_client.subscriptions import (
     SubscriptionChange,
     SubscriptionDelivery,
     SubscriptionEvent,
+    SubscriptionMirror,
     SubscriptionRequest,
 )
 from pantree_client.sync import SyncPantreeClient
@@ -194,6 +195,7 @@ __all__ = [
     "SubscriptionChange",
     "SubscriptionDelivery",
     "SubscriptionEvent",
+    "SubscriptionMirror",
     "SubscriptionRequest",
     "Suggestion",
     "SyncPantreeClient",

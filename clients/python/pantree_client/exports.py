@@ -1,4 +1,4 @@
-"""Recommendations in the shapes of subscription systems: Shopify selling plans, Recharge and Ordergroove subscriptions.
+"""Recommendations and subscriptions in the shapes of subscription systems: Shopify, Recharge and Ordergroove.
 
 Each function returns what one call of the system takes, without credentials and without what only the shop knows, such
 as the customer's address. Items are identified by `item_id`, and by `variant` where that is an id too; they must be the
@@ -11,17 +11,26 @@ Sources: Shopify's GraphQL Admin API 2026-10, `sellingPlanGroupCreate` with `Sel
 /subscriptions/iu/` ("Create in Order") and its reference of subscription fields (`every`, `every_period`).
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from pantree_client.results import Recommendation, Result
+from pantree_client.subscriptions import CustomerSubscription
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 _VARIANT = "gid://shopify/ProductVariant/"
 _PRODUCT = "gid://shopify/Product/"
 # Ordergroove's codes of periods.
-_EVERY_PERIOD = {"day": 1, "week": 2}
+_EVERY_PERIOD = {"day": 1, "week": 2, "month": 3}
+_YEAR_PERIOD = 4
+# A text that is shorter was not cut.
+_SHORTENED_CHARACTERS = 60
+_MONTHS_PER_YEAR = 12
+# Statuses of Shopify's contracts that are others here.
+_SHOPIFY_STATUSES = {"failed": "paused", "stale": "expired"}
 # Recharge's largest number of units between two orders.
 _MAX_RECHARGE_FREQUENCY = 1000
 
@@ -61,7 +70,7 @@ def recharge_subscriptions(result: Result) -> list[dict[str, Any]]:
             raise InvalidInput([FieldViolation(f"recommendations[{position}].subscription.interval_days", description)])
         subscriptions.append(
             {
-                **_recharge_ids(item),
+                **_recharge_ids(item.item_id, item.variant),
                 "quantity": item.quantity,
                 "order_interval_unit": unit,
                 "order_interval_frequency": count,
@@ -94,6 +103,159 @@ def ordergroove_subscriptions(result: Result) -> list[dict[str, Any]]:
             }
         )
     return subscriptions
+
+
+def recharge_subscription(one: CustomerSubscription) -> dict[str, Any]:
+    """A subscription of Recharge.
+
+    Of one that Recharge keeps: its object, as Recharge reported it, with what has changed since. Of any other: the body
+    of `POST /subscriptions`, to which `address_id` is added; without `next_charge_scheduled_at` if no delivery is
+    planned within 84 days.
+
+    Raises:
+        InvalidInput: when a subscription is to be created that is not active, or whose item has no id.
+    """
+    known = _document(one, "recharge")
+    if known is None:
+        _check_can_be_created(one, "Recharge")
+        day = _next_day(one)
+        return {
+            **_recharge_ids(one.item.item_id, one.item.variant),
+            "quantity": one.quantity,
+            "order_interval_unit": one.interval.unit,
+            "order_interval_frequency": one.interval.count,
+            "charge_interval_frequency": one.interval.count,
+            **({} if day is None else {"next_charge_scheduled_at": day.isoformat()}),
+        }
+    _put(known, "quantity", one.quantity)
+    _put(known, "status", one.status)
+    _put(known, "order_interval_unit", one.interval.unit)
+    _put(known, "order_interval_frequency", one.interval.count)
+    _put_text(known, "product_title", one.item.name)
+    _put_text(known, "variant_title", one.item.variant)
+    day = _next_day(one)
+    if one.status == "active" and day is not None:
+        _put(known, "next_charge_scheduled_at", day)
+    if one.cancellation is not None:
+        _put_text(known, "cancellation_reason", one.cancellation.reason)
+        _put_text(known, "cancellation_reason_comments", one.cancellation.comment)
+    external_id = (known.get("external_variant_id") or {}).get("ecommerce")
+    if one.item.item_id not in map(_text, (external_id, known.get("shopify_variant_id"), known.get("sku"))):
+        known["external_variant_id"] = {"ecommerce": one.item.item_id}
+    return known
+
+
+def ordergroove_subscription(one: CustomerSubscription) -> dict[str, Any]:
+    """A subscription of Ordergroove.
+
+    Of one that Ordergroove keeps: its object, as Ordergroove reported it, with what has changed since. Of any other:
+    the fields of a new subscription, to which merchant, offer, order, payment and address are added.
+
+    Raises:
+        InvalidInput: when a subscription is to be created that is not active, or whose item has no id.
+    """
+    known = _document(one, "ordergroove")
+    period = _EVERY_PERIOD[one.interval.unit]
+    if known is None:
+        _check_can_be_created(one, "Ordergroove")
+        return {
+            "customer": one.customer_id,
+            "product": one.item.item_id,
+            "quantity": one.quantity,
+            "every": one.interval.count,
+            "every_period": period,
+        }
+    _put(known, "product", one.item.item_id)
+    _put(known, "quantity", one.quantity)
+    _put(known, "live", one.status in ("active", "paused"))
+    years = known.get("every_period") == _YEAR_PERIOD
+    count = one.interval.count
+    if not (years and period == _EVERY_PERIOD["month"] and known.get("every", 0) * _MONTHS_PER_YEAR == count):
+        _put(known, "every", count)
+        _put(known, "every_period", period)
+    if one.cancellation is not None:
+        why = one.cancellation
+        if known.get("cancel_reason") not in (why.comment, f"{why.reason}|{why.comment}"):
+            known["cancel_reason"] = f"{why.reason}|{why.comment}"
+    return known
+
+
+def shopify_contract(one: CustomerSubscription) -> dict[str, Any]:
+    """A subscription contract of Shopify, as Shopify reported it, with what has changed since.
+
+    Raises:
+        InvalidInput: when it is not of Shopify. New contracts need prices and means of payment; `shopify_selling_plans`
+            offers the intervals, and a customer's order creates the contract.
+    """
+    known = _document(one, "shopify")
+    if known is None:
+        description = "is not a contract of Shopify; an order with a selling plan creates one"
+        raise InvalidInput([FieldViolation("subscription_id", description)])
+    status = _text(known.get("status")).lower()
+    if _SHOPIFY_STATUSES.get(status, status) != one.status:
+        known["status"] = one.status.upper() if _text(known.get("status")).isupper() else one.status
+    for name, count_name in (("delivery_policy", "interval_count"), ("deliveryPolicy", "intervalCount")):
+        policy = known.get(name)
+        if not isinstance(policy, dict):
+            continue
+        is_upper = _text(policy.get("interval")).isupper()
+        years = _text(policy.get("interval")).lower() == "year"
+        months = policy.get(count_name, 0) * _MONTHS_PER_YEAR
+        if not (years and one.interval.unit == "month" and months == one.interval.count):
+            unit = str(one.interval.unit)
+            _put(policy, "interval", unit.upper() if is_upper else unit)
+            _put(policy, count_name, one.interval.count)
+    day = _next_day(one)
+    for name in ("next_billing_date", "nextBillingDate"):
+        if known.get(name) and one.status == "active" and day is not None:
+            _put(known, name, day)
+    lines = (known.get("lines") or {}).get("nodes") or []
+    for line in lines:
+        _put(line, "quantity", one.quantity)
+    return known
+
+
+def _document(one: CustomerSubscription, engine: str) -> dict[str, Any] | None:
+    """What an engine reported of a subscription; None if it does not keep it."""
+    if one.mirror is None or one.mirror.engine != engine:
+        return None
+    document: dict[str, Any] = json.loads(one.mirror.document)
+    return document
+
+
+def _put(known: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a value, unless the known one means the same: a number as text, another case, a time on the same day."""
+    if isinstance(value, date):
+        value = value.isoformat()
+        if _text(known.get(key))[: len(value)] == value:
+            return
+    if _text(known.get(key)).casefold() != _text(value).casefold():
+        known[key] = value
+
+
+def _put_text(known: dict[str, Any], key: str, value: str) -> None:
+    """Sets a text, unless the known one is the same but for what our contract does not take."""
+    text = " ".join(_text(known.get(key)).split())
+    ours = " ".join(value.split())
+    if text != ours and not (len(value) >= _SHORTENED_CHARACTERS and text.startswith(ours)):
+        known[key] = value
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _next_day(one: CustomerSubscription) -> date | None:
+    """Day of the next delivery that is planned; None if there is none within 84 days."""
+    return next((delivery.date for delivery in one.next_deliveries if delivery.status == "planned"), None)
+
+
+def _check_can_be_created(one: CustomerSubscription, system: str) -> None:
+    if one.status != "active":
+        description = f"is {one.status}; only an active subscription can be created in {system}"
+        raise InvalidInput([FieldViolation("status", description)])
+    if not one.item.item_id:
+        raise InvalidInput([FieldViolation("item.item_id", f"is missing for {one.item.name!r}")])
 
 
 def _interval(days: int) -> tuple[str, int]:
@@ -144,13 +306,10 @@ def _shopify_ids(item: Recommendation) -> tuple[str, str]:
     return "", item.item_id if item.item_id.startswith(_PRODUCT) else ""
 
 
-def _recharge_ids(item: Recommendation) -> dict[str, dict[str, str]]:
-    if _is_number(item.variant):
-        return {
-            "external_product_id": {"ecommerce": item.item_id},
-            "external_variant_id": {"ecommerce": item.variant},
-        }
-    return {"external_variant_id": {"ecommerce": item.item_id}}
+def _recharge_ids(item_id: str, variant: str) -> Mapping[str, Mapping[str, str]]:
+    if _is_number(variant):
+        return {"external_product_id": {"ecommerce": item_id}, "external_variant_id": {"ecommerce": variant}}
+    return {"external_variant_id": {"ecommerce": item_id}}
 
 
 def _is_number(text: str) -> bool:

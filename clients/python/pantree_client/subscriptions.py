@@ -261,6 +261,20 @@ class SubscriptionDelivery:
     out_of_stock: bool
     reason: str
     """Why it was skipped or failed; `paused` for a pause."""
+    order_id: str
+    """Id of its order in the engine of a mirrored subscription; empty when unknown."""
+
+
+@dataclass(frozen=True)
+class SubscriptionMirror:
+    """What an engine says of a subscription that it keeps."""
+
+    engine: str
+    """`recharge`, `ordergroove` or `shopify`. The subscription is changed there."""
+    external_id: str
+    """Its id in the engine."""
+    document: str
+    """The engine's latest record, JSON; `pantree_client.exports` writes it with what is stored here."""
 
 
 @dataclass(frozen=True)
@@ -307,6 +321,8 @@ class CustomerSubscription:
     """Number of its events."""
     etag: str
     """Identifies this version for the next change."""
+    mirror: SubscriptionMirror | None
+    """None if it is kept by Pantree."""
     message: messages.CustomerSubscription = field(repr=False, compare=False)
 
 
@@ -409,6 +425,7 @@ def to_subscription(message: messages.CustomerSubscription) -> CustomerSubscript
         expires_on=_to_day(message.expires_on),
         cancellation=Cancellation(why.reason, why.feedback, why.comment) if has_reason else None,
         next_deliveries=tuple(map(to_delivery, message.next_deliveries)),
+        mirror=_to_mirror(message.mirror) if message.HasField("mirror") else None,
     )
 
 
@@ -438,6 +455,11 @@ def to_change(
 
 def _to_item(message: messages.SubscribedItem) -> SubscribedItem:
     return SubscribedItem(message.name, message.category, message.item_id, message.variant)
+
+
+def _to_mirror(message: messages.SubscriptionMirror) -> SubscriptionMirror:
+    engine = _name(messages.SubscriptionEngine, message.engine, "SUBSCRIPTION_ENGINE_")
+    return SubscriptionMirror(engine, message.external_id, message.document)
 
 
 def _to_interval(message: messages.DeliveryInterval) -> DeliveryInterval:

@@ -126,6 +126,14 @@ def check_replay_webhook(request: webhooks.ReplayWebhookRequest, violations: Vio
         violations.add("since", "must be an instant with its offset, such as 2026-05-22T00:00:00Z")
 
 
+def check_record_engine_event(request: subscriptions.RecordEngineEventRequest, violations: Violations) -> None:
+    """Checks the engine and the time zone."""
+    if not request.engine:
+        violations.add("engine", "is required")
+    if request.time_zone and zone_of(request.time_zone) is None:
+        violations.add("time_zone", "must be an IANA name such as Europe/Berlin")
+
+
 RULES: Mapping[str, Rule] = {
     "AppendPurchases": check_append,
     "CorrectPurchases": check_correct,
@@ -136,5 +144,6 @@ RULES: Mapping[str, Rule] = {
     "ChangeSubscription": check_change_subscription,
     "RecordDelivery": check_record_delivery,
     "ReplayWebhook": check_replay_webhook,
+    "RecordEngineEvent": check_record_engine_event,
 }
 """By RPC name."""

@@ -358,6 +358,8 @@ export interface CustomerSubscription {
   version: number;
   /** etag identifies this version for the next change. */
   etag: string;
+  /** mirror is what its engine says of it, if one keeps it; absent if it is kept here. */
+  mirror?: SubscriptionMirror;
 }
 
 /** Cancellation is why a customer cancels. */
@@ -397,6 +399,21 @@ export interface SubscriptionDelivery {
   out_of_stock: boolean;
   /** reason is why it was skipped or failed; `paused` for a pause. */
   reason: string;
+  /** order_id is the id of its order in the engine of a mirrored subscription; empty when unknown. */
+  order_id: string;
+}
+
+/** SubscriptionMirror is what an engine says of a subscription that it keeps. */
+export interface SubscriptionMirror {
+  /** engine is the engine. A subscription is changed there, and its event changes it here. */
+  engine: SubscriptionEngine;
+  /** external_id is the id of the subscription in the engine. */
+  external_id: string;
+  /**
+   * document is the latest record of the engine, JSON as it sent it. It may hold personal data, and is erased with the
+   * customer.
+   */
+  document: string;
 }
 
 /** GetSubscriptionRequest names a subscription. */
@@ -632,9 +649,9 @@ export interface SubscriptionEvent {
   number: number;
   /**
    * type is its name as a CloudEvent: `com.pantree.subscription.` and `created`, `paused`, `resumed`, `reactivated`,
-   * `interval_changed`, `quantity_changed`, `item_changed`, `cancellation_scheduled`, `cancelled` or `expired`; or
-   * `com.pantree.delivery.` and `skipped`, `restored`, `moved`, `locked`, `sent`, `delivered`, `failed`,
-   * `out_of_stock`, `substituted` or `returned`.
+   * `interval_changed`, `quantity_changed`, `item_changed`, `cancellation_scheduled`, `cancelled`, `expired` or
+   * `mirrored` (its engine has a new record of it); or `com.pantree.delivery.` and `skipped`, `restored`, `moved`, `locked`,
+   * `sent`, `delivered`, `failed`, `out_of_stock`, `substituted`, `returned` or `ordered` (its order has an id in the engine).
    */
   type: string;
   /** occurred_at is when it was stored, ISO 8601 in UTC. */
@@ -669,6 +686,10 @@ export interface EventData {
   offer_id: string;
   /** recommendation_id is the id of the answer that the subscription follows. */
   recommendation_id: string;
+  /** mirror is the engine that keeps the subscription, and its id there, without the document. */
+  mirror: SubscriptionMirror;
+  /** order_id is the id of the order of a delivery in the engine. */
+  order_id: string;
 }
 
 /** RecordDeliveryRequest is a report about a delivery. */
@@ -3232,6 +3253,13 @@ export type DeliveryStatus =
   | "DELIVERY_STATUS_DELIVERED"
   | "DELIVERY_STATUS_SKIPPED"
   | "DELIVERY_STATUS_FAILED";
+
+/** SubscriptionEngine is a system that keeps subscriptions and sends webhooks. */
+export type SubscriptionEngine =
+  | "SUBSCRIPTION_ENGINE_UNSPECIFIED"
+  | "SUBSCRIPTION_ENGINE_RECHARGE"
+  | "SUBSCRIPTION_ENGINE_ORDERGROOVE"
+  | "SUBSCRIPTION_ENGINE_SHOPIFY";
 
 /** DeliveryReport is what the shop reports about a delivery. */
 export type DeliveryReport =

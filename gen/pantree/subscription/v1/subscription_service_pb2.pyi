@@ -163,6 +163,78 @@ DELIVERY_REPORT_RETURNED: DeliveryReport.ValueType  # 7
 """DELIVERY_REPORT_RETURNED means that quantity units came back."""
 Global___DeliveryReport: _TypeAlias = DeliveryReport  # noqa: Y015
 
+class _SubscriptionEngine:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubscriptionEngineEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionEngine.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSCRIPTION_ENGINE_UNSPECIFIED: _SubscriptionEngine.ValueType  # 0
+    """SUBSCRIPTION_ENGINE_UNSPECIFIED is never sent."""
+    SUBSCRIPTION_ENGINE_RECHARGE: _SubscriptionEngine.ValueType  # 1
+    """SUBSCRIPTION_ENGINE_RECHARGE is Recharge, with the payloads of its API 2021-11 or 2021-01."""
+    SUBSCRIPTION_ENGINE_ORDERGROOVE: _SubscriptionEngine.ValueType  # 2
+    """SUBSCRIPTION_ENGINE_ORDERGROOVE is Ordergroove."""
+    SUBSCRIPTION_ENGINE_SHOPIFY: _SubscriptionEngine.ValueType  # 3
+    """SUBSCRIPTION_ENGINE_SHOPIFY is Shopify, with its subscription contracts."""
+
+class SubscriptionEngine(_SubscriptionEngine, metaclass=_SubscriptionEngineEnumTypeWrapper):
+    """SubscriptionEngine is a system that keeps subscriptions and sends webhooks."""
+
+SUBSCRIPTION_ENGINE_UNSPECIFIED: SubscriptionEngine.ValueType  # 0
+"""SUBSCRIPTION_ENGINE_UNSPECIFIED is never sent."""
+SUBSCRIPTION_ENGINE_RECHARGE: SubscriptionEngine.ValueType  # 1
+"""SUBSCRIPTION_ENGINE_RECHARGE is Recharge, with the payloads of its API 2021-11 or 2021-01."""
+SUBSCRIPTION_ENGINE_ORDERGROOVE: SubscriptionEngine.ValueType  # 2
+"""SUBSCRIPTION_ENGINE_ORDERGROOVE is Ordergroove."""
+SUBSCRIPTION_ENGINE_SHOPIFY: SubscriptionEngine.ValueType  # 3
+"""SUBSCRIPTION_ENGINE_SHOPIFY is Shopify, with its subscription contracts."""
+Global___SubscriptionEngine: _TypeAlias = SubscriptionEngine  # noqa: Y015
+
+class _EngineEventOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EngineEventOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EngineEventOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENGINE_EVENT_OUTCOME_UNSPECIFIED: _EngineEventOutcome.ValueType  # 0
+    """ENGINE_EVENT_OUTCOME_UNSPECIFIED is never sent."""
+    ENGINE_EVENT_OUTCOME_APPLIED: _EngineEventOutcome.ValueType  # 1
+    """ENGINE_EVENT_OUTCOME_APPLIED means that the subscription is now as the engine says."""
+    ENGINE_EVENT_OUTCOME_UNCHANGED: _EngineEventOutcome.ValueType  # 2
+    """ENGINE_EVENT_OUTCOME_UNCHANGED means that the event says nothing that is not stored already."""
+    ENGINE_EVENT_OUTCOME_REPEATED: _EngineEventOutcome.ValueType  # 3
+    """ENGINE_EVENT_OUTCOME_REPEATED means that the event was stored before."""
+    ENGINE_EVENT_OUTCOME_OUTDATED: _EngineEventOutcome.ValueType  # 4
+    """ENGINE_EVENT_OUTCOME_OUTDATED means that a newer state of the subscription is stored."""
+    ENGINE_EVENT_OUTCOME_UNKNOWN: _EngineEventOutcome.ValueType  # 5
+    """ENGINE_EVENT_OUTCOME_UNKNOWN means that the engine has not reported the subscription itself yet, only this event
+    about it. Nothing is stored; the event may be sent again later.
+    """
+    ENGINE_EVENT_OUTCOME_ERASED: _EngineEventOutcome.ValueType  # 6
+    """ENGINE_EVENT_OUTCOME_ERASED means that the customer was erased, so that nothing is stored."""
+
+class EngineEventOutcome(_EngineEventOutcome, metaclass=_EngineEventOutcomeEnumTypeWrapper):
+    """EngineEventOutcome is what an event of an engine did to a subscription."""
+
+ENGINE_EVENT_OUTCOME_UNSPECIFIED: EngineEventOutcome.ValueType  # 0
+"""ENGINE_EVENT_OUTCOME_UNSPECIFIED is never sent."""
+ENGINE_EVENT_OUTCOME_APPLIED: EngineEventOutcome.ValueType  # 1
+"""ENGINE_EVENT_OUTCOME_APPLIED means that the subscription is now as the engine says."""
+ENGINE_EVENT_OUTCOME_UNCHANGED: EngineEventOutcome.ValueType  # 2
+"""ENGINE_EVENT_OUTCOME_UNCHANGED means that the event says nothing that is not stored already."""
+ENGINE_EVENT_OUTCOME_REPEATED: EngineEventOutcome.ValueType  # 3
+"""ENGINE_EVENT_OUTCOME_REPEATED means that the event was stored before."""
+ENGINE_EVENT_OUTCOME_OUTDATED: EngineEventOutcome.ValueType  # 4
+"""ENGINE_EVENT_OUTCOME_OUTDATED means that a newer state of the subscription is stored."""
+ENGINE_EVENT_OUTCOME_UNKNOWN: EngineEventOutcome.ValueType  # 5
+"""ENGINE_EVENT_OUTCOME_UNKNOWN means that the engine has not reported the subscription itself yet, only this event
+about it. Nothing is stored; the event may be sent again later.
+"""
+ENGINE_EVENT_OUTCOME_ERASED: EngineEventOutcome.ValueType  # 6
+"""ENGINE_EVENT_OUTCOME_ERASED means that the customer was erased, so that nothing is stored."""
+Global___EngineEventOutcome: _TypeAlias = EngineEventOutcome  # noqa: Y015
+
 @_typing.final
 class DeliveryInterval(_message.Message):
     """DeliveryInterval is the time between two deliveries."""
@@ -341,6 +413,7 @@ class CustomerSubscription(_message.Message):
     CHANGED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    MIRROR_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """subscription_id is its id."""
     customer_id: _builtins.str
@@ -393,6 +466,10 @@ class CustomerSubscription(_message.Message):
     def next_deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionDelivery]:
         """next_deliveries are the next deliveries, skipped ones included: at most 6 of the next 84 days."""
 
+    @_builtins.property
+    def mirror(self) -> Global___SubscriptionMirror:
+        """mirror is what its engine says of it, if one keeps it; absent if it is kept here."""
+
     def __init__(
         self,
         *,
@@ -418,14 +495,47 @@ class CustomerSubscription(_message.Message):
         changed_at: _builtins.str = ...,
         version: _builtins.int = ...,
         etag: _builtins.str = ...,
+        mirror: Global___SubscriptionMirror | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "interval", b"interval", "item", b"item"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "interval", b"interval", "item", b"item", "mirror", b"mirror"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_date", b"anchor_date", "cancel_on", b"cancel_on", "cancellation", b"cancellation", "changed_at", b"changed_at", "consent", b"consent", "created_at", b"created_at", "customer_id", b"customer_id", "cut_off_days", b"cut_off_days", "etag", b"etag", "expires_on", b"expires_on", "interval", b"interval", "interval_days", b"interval_days", "item", b"item", "next_deliveries", b"next_deliveries", "offer_id", b"offer_id", "pause_until", b"pause_until", "quantity", b"quantity", "recommendation_id", b"recommendation_id", "status", b"status", "subscription_id", b"subscription_id", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_date", b"anchor_date", "cancel_on", b"cancel_on", "cancellation", b"cancellation", "changed_at", b"changed_at", "consent", b"consent", "created_at", b"created_at", "customer_id", b"customer_id", "cut_off_days", b"cut_off_days", "etag", b"etag", "expires_on", b"expires_on", "interval", b"interval", "interval_days", b"interval_days", "item", b"item", "mirror", b"mirror", "next_deliveries", b"next_deliveries", "offer_id", b"offer_id", "pause_until", b"pause_until", "quantity", b"quantity", "recommendation_id", b"recommendation_id", "status", b"status", "subscription_id", b"subscription_id", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CustomerSubscription: _TypeAlias = CustomerSubscription  # noqa: Y015
+
+@_typing.final
+class SubscriptionMirror(_message.Message):
+    """SubscriptionMirror is what an engine says of a subscription that it keeps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    engine: Global___SubscriptionEngine.ValueType
+    """engine is the engine. A subscription is changed there, and its event changes it here."""
+    external_id: _builtins.str
+    """external_id is the id of the subscription in the engine."""
+    document: _builtins.str
+    """document is the latest record of the engine, JSON as it sent it. It may hold personal data, and is erased with the
+    customer.
+    """
+    def __init__(
+        self,
+        *,
+        engine: Global___SubscriptionEngine.ValueType = ...,
+        external_id: _builtins.str = ...,
+        document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "engine", b"engine", "external_id", b"external_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionMirror: _TypeAlias = SubscriptionMirror  # noqa: Y015
 
 @_typing.final
 class SubscriptionDelivery(_message.Message):
@@ -444,6 +554,7 @@ class SubscriptionDelivery(_message.Message):
     RETURNED_QUANTITY_FIELD_NUMBER: _builtins.int
     OUT_OF_STOCK_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """sequence counts the deliveries of the subscription from 1."""
     status: Global___DeliveryStatus.ValueType
@@ -464,6 +575,8 @@ class SubscriptionDelivery(_message.Message):
     """out_of_stock says that the item was out of stock."""
     reason: _builtins.str
     """reason is why it was skipped or failed; `paused` for a pause."""
+    order_id: _builtins.str
+    """order_id is the id of its order in the engine of a mirrored subscription; empty when unknown."""
     @_builtins.property
     def item(self) -> Global___SubscribedItem:
         """item is what is delivered."""
@@ -482,10 +595,11 @@ class SubscriptionDelivery(_message.Message):
         returned_quantity: _builtins.int = ...,
         out_of_stock: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity", "delivered_quantity", b"delivered_quantity", "item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity", "cut_off_at", b"cut_off_at", "date", b"date", "delivered_quantity", b"delivered_quantity", "item", b"item", "out_of_stock", b"out_of_stock", "quantity", b"quantity", "reason", b"reason", "returned_quantity", b"returned_quantity", "scheduled_date", b"scheduled_date", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity", "cut_off_at", b"cut_off_at", "date", b"date", "delivered_quantity", b"delivered_quantity", "item", b"item", "order_id", b"order_id", "out_of_stock", b"out_of_stock", "quantity", b"quantity", "reason", b"reason", "returned_quantity", b"returned_quantity", "scheduled_date", b"scheduled_date", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__delivered_quantity: _TypeAlias = _typing.Literal["delivered_quantity"]  # noqa: Y015
     _WhichOneofArgType__delivered_quantity: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity"]  # noqa: Y015
@@ -510,9 +624,9 @@ class SubscriptionEvent(_message.Message):
     """number counts the events of the subscription from 1, without gaps."""
     type: _builtins.str
     """type is its name as a CloudEvent: `com.pantree.subscription.` and `created`, `paused`, `resumed`, `reactivated`,
-    `interval_changed`, `quantity_changed`, `item_changed`, `cancellation_scheduled`, `cancelled` or `expired`; or
-    `com.pantree.delivery.` and `skipped`, `restored`, `moved`, `locked`, `sent`, `delivered`, `failed`,
-    `out_of_stock`, `substituted` or `returned`.
+    `interval_changed`, `quantity_changed`, `item_changed`, `cancellation_scheduled`, `cancelled`, `expired` or
+    `mirrored` (its engine has a new record of it); or `com.pantree.delivery.` and `skipped`, `restored`, `moved`, `locked`,
+    `sent`, `delivered`, `failed`, `out_of_stock`, `substituted`, `returned` or `ordered` (its order has an id in the engine).
     """
     occurred_at: _builtins.str
     """occurred_at is when it was stored, ISO 8601 in UTC."""
@@ -556,6 +670,8 @@ class EventData(_message.Message):
     CANCELLATION_FIELD_NUMBER: _builtins.int
     OFFER_ID_FIELD_NUMBER: _builtins.int
     RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
+    MIRROR_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """sequence is the delivery."""
     date: _builtins.str
@@ -570,6 +686,8 @@ class EventData(_message.Message):
     """offer_id is the offer that was accepted."""
     recommendation_id: _builtins.str
     """recommendation_id is the id of the answer that the subscription follows."""
+    order_id: _builtins.str
+    """order_id is the id of the order of a delivery in the engine."""
     @_builtins.property
     def skipped_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """skipped_sequences are the deliveries that a pause prevented."""
@@ -586,6 +704,10 @@ class EventData(_message.Message):
     def cancellation(self) -> Global___Cancellation:
         """cancellation is why it is cancelled."""
 
+    @_builtins.property
+    def mirror(self) -> Global___SubscriptionMirror:
+        """mirror is the engine that keeps the subscription, and its id there, without the document."""
+
     def __init__(
         self,
         *,
@@ -600,10 +722,12 @@ class EventData(_message.Message):
         cancellation: Global___Cancellation | None = ...,
         offer_id: _builtins.str = ...,
         recommendation_id: _builtins.str = ...,
+        mirror: Global___SubscriptionMirror | None = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "interval", b"interval", "item", b"item"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "interval", b"interval", "item", b"item", "mirror", b"mirror"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "date", b"date", "interval", b"interval", "item", b"item", "offer_id", b"offer_id", "quantity", b"quantity", "reason", b"reason", "recommendation_id", b"recommendation_id", "sequence", b"sequence", "skipped_sequences", b"skipped_sequences", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "date", b"date", "interval", b"interval", "item", b"item", "mirror", b"mirror", "offer_id", b"offer_id", "order_id", b"order_id", "quantity", b"quantity", "reason", b"reason", "recommendation_id", b"recommendation_id", "sequence", b"sequence", "skipped_sequences", b"skipped_sequences", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1500,6 +1624,110 @@ class RecordDeliveryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordDeliveryResponse: _TypeAlias = RecordDeliveryResponse  # noqa: Y015
+
+@_typing.final
+class RecordEngineEventRequest(_message.Message):
+    """RecordEngineEventRequest is an event of an engine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    engine: Global___SubscriptionEngine.ValueType
+    """engine is the engine that sent it."""
+    topic: _builtins.str
+    """topic is the name of the event, such as `subscription_contracts/update`, which Shopify sends in a header; empty if the
+    payload says what it is about, as that of Recharge and Ordergroove does.
+    """
+    event_id: _builtins.str
+    """event_id is the engine's id of the event, by which a repeated one is recognized. When empty, that of the payload, or
+    the hash of the payload.
+    """
+    payload: _builtins.str
+    """payload is the body of the webhook, JSON."""
+    time_zone: _builtins.str
+    """time_zone is the shop's time zone, an IANA name such as `Europe/Berlin`, for subscriptions that are new here; UTC when
+    empty.
+    """
+    def __init__(
+        self,
+        *,
+        engine: Global___SubscriptionEngine.ValueType = ...,
+        topic: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        payload: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "event_id", b"event_id", "payload", b"payload", "time_zone", b"time_zone", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordEngineEventRequest: _TypeAlias = RecordEngineEventRequest  # noqa: Y015
+
+@_typing.final
+class RecordEngineEventResponse(_message.Message):
+    """RecordEngineEventResponse says what an event did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineEventResult]:
+        """results are the subscriptions that the event is about; empty if it is about none."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___EngineEventResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordEngineEventResponse: _TypeAlias = RecordEngineEventResponse  # noqa: Y015
+
+@_typing.final
+class EngineEventResult(_message.Message):
+    """EngineEventResult is what an event of an engine did to one subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    subscription_id: _builtins.str
+    """subscription_id is the subscription here: the name of the engine, a hyphen, and the id in the engine."""
+    outcome: Global___EngineEventOutcome.ValueType
+    """outcome is what the event did."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionEvent]:
+        """events are the events that it caused."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        outcome: Global___EngineEventOutcome.ValueType = ...,
+        events: _abc.Iterable[Global___SubscriptionEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "events", b"events", "outcome", b"outcome", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineEventResult: _TypeAlias = EngineEventResult  # noqa: Y015
 
 @_typing.final
 class ListDeliveriesRequest(_message.Message):

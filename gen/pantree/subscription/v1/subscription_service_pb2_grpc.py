@@ -72,6 +72,11 @@ class SubscriptionServiceStub:
                 request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryRequest.SerializeToString,
                 response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryResponse.FromString,
                 _registered_method=True)
+        self.RecordEngineEvent = channel.unary_unary(
+                '/pantree.subscription.v1.SubscriptionService/RecordEngineEvent',
+                request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordEngineEventRequest.SerializeToString,
+                response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordEngineEventResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/pantree.subscription.v1.SubscriptionService/ListDeliveries',
                 request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListDeliveriesRequest.SerializeToString,
@@ -143,6 +148,16 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordEngineEvent(self, request, context):
+        """RecordEngineEvent stores what a subscription engine such as Recharge reports by a webhook. Subscriptions that it
+        reports are mirrored here: their engine is the master, so that the levers are FAILED_PRECONDITION for them. Events may
+        arrive repeatedly and in any order: a repeated one and one that is older than what is stored change nothing. What
+        cannot be read is INVALID_ARGUMENT. Over REST, the gateway checks the engine's signature and takes the body as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeliveries(self, request, context):
         """ListDeliveries returns the deliveries of a subscription, past and coming ones, ordered by sequence.
         """
@@ -194,6 +209,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.RecordDelivery,
                     request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryRequest.FromString,
                     response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryResponse.SerializeToString,
+            ),
+            'RecordEngineEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordEngineEvent,
+                    request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordEngineEventRequest.FromString,
+                    response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordEngineEventResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -398,6 +418,33 @@ class SubscriptionService:
             '/pantree.subscription.v1.SubscriptionService/RecordDelivery',
             pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryRequest.SerializeToString,
             pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordEngineEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.subscription.v1.SubscriptionService/RecordEngineEvent',
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordEngineEventRequest.SerializeToString,
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordEngineEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

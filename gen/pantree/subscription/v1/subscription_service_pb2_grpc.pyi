@@ -58,6 +58,12 @@ class SubscriptionServiceStub:
     """RecordDelivery stores what the shop reports about a delivery. A report that is already stored changes nothing;
     one that contradicts what is stored is FAILED_PRECONDITION.
     """
+    RecordEngineEvent: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.RecordEngineEventRequest, _subscription_service_pb2.RecordEngineEventResponse]
+    """RecordEngineEvent stores what a subscription engine such as Recharge reports by a webhook. Subscriptions that it
+    reports are mirrored here: their engine is the master, so that the levers are FAILED_PRECONDITION for them. Events may
+    arrive repeatedly and in any order: a repeated one and one that is older than what is stored change nothing. What
+    cannot be read is INVALID_ARGUMENT. Over REST, the gateway checks the engine's signature and takes the body as it is.
+    """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListDeliveriesRequest, _subscription_service_pb2.ListDeliveriesResponse]
     """ListDeliveries returns the deliveries of a subscription, past and coming ones, ordered by sequence."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListEventsRequest, _subscription_service_pb2.ListEventsResponse]
@@ -92,6 +98,12 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     RecordDelivery: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.RecordDeliveryRequest, _subscription_service_pb2.RecordDeliveryResponse]  # type: ignore[assignment]
     """RecordDelivery stores what the shop reports about a delivery. A report that is already stored changes nothing;
     one that contradicts what is stored is FAILED_PRECONDITION.
+    """
+    RecordEngineEvent: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.RecordEngineEventRequest, _subscription_service_pb2.RecordEngineEventResponse]  # type: ignore[assignment]
+    """RecordEngineEvent stores what a subscription engine such as Recharge reports by a webhook. Subscriptions that it
+    reports are mirrored here: their engine is the master, so that the levers are FAILED_PRECONDITION for them. Events may
+    arrive repeatedly and in any order: a repeated one and one that is older than what is stored change nothing. What
+    cannot be read is INVALID_ARGUMENT. Over REST, the gateway checks the engine's signature and takes the body as it is.
     """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListDeliveriesRequest, _subscription_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """ListDeliveries returns the deliveries of a subscription, past and coming ones, ordered by sequence."""
@@ -166,6 +178,18 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_subscription_service_pb2.RecordDeliveryResponse, _abc.Awaitable[_subscription_service_pb2.RecordDeliveryResponse]]:
         """RecordDelivery stores what the shop reports about a delivery. A report that is already stored changes nothing;
         one that contradicts what is stored is FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordEngineEvent(
+        self,
+        request: _subscription_service_pb2.RecordEngineEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.RecordEngineEventResponse, _abc.Awaitable[_subscription_service_pb2.RecordEngineEventResponse]]:
+        """RecordEngineEvent stores what a subscription engine such as Recharge reports by a webhook. Subscriptions that it
+        reports are mirrored here: their engine is the master, so that the levers are FAILED_PRECONDITION for them. Events may
+        arrive repeatedly and in any order: a repeated one and one that is older than what is stored change nothing. What
+        cannot be read is INVALID_ARGUMENT. Over REST, the gateway checks the engine's signature and takes the body as it is.
         """
 
     @_abc_1.abstractmethod

@@ -10,7 +10,10 @@ from pantree.subscription.v1 import subscription_service_pb2 as messages
 from pantree_domain.days import calendar_day, day_number
 from pantree_history.core.subscriptions import model
 from pantree_history.core.subscriptions.calendar import DeliveryOf, deliveries
+from pantree_history.core.subscriptions.engines.reports import EngineEvent
+from pantree_history.core.subscriptions.engines.webhooks import read_webhook
 from pantree_history.core.subscriptions.keeper import Agreement, Call, Changed, View, etag_of
+from pantree_history.core.subscriptions.mirroring import EngineResult
 from pantree_history.core.subscriptions.model import Command, Item, Offer, RecordedEvent, Subscription
 from pantree_history.core.subscriptions.schedule import Interval, Unit, start_of_day
 from pantree_history.core.subscriptions.store import StoredEvents
@@ -29,6 +32,8 @@ _UNITS = {
     Unit.MONTH: messages.INTERVAL_UNIT_MONTH,
 }
 _UNIT_OF = {number: unit for unit, number in _UNITS.items()}
+_ENGINES = {one: messages.SubscriptionEngine.Value(f"SUBSCRIPTION_ENGINE_{one.name}") for one in model.Engine}
+_ENGINE_OF = {number: engine for engine, number in _ENGINES.items()}
 
 
 def call_of(request: Any) -> Call:
@@ -118,6 +123,13 @@ def report_of(request: messages.RecordDeliveryRequest) -> Command:
             return model.RecordReturned(sequence, request.quantity)
 
 
+def engine_event_of(request: messages.RecordEngineEventRequest) -> tuple[EngineEvent, str, str]:
+    """The event, the hash of its payload, and the time zone."""
+    event = read_webhook(_ENGINE_OF[request.engine], request.topic, request.event_id, request.payload)
+    digest = hashlib.sha256(request.payload.encode()).hexdigest()
+    return event, digest, request.time_zone or "UTC"
+
+
 def day_or_none(text: str) -> int | None:
     return _day(text) if text else None
 
@@ -173,6 +185,20 @@ def record_response(changed: Changed) -> messages.RecordDeliveryResponse:
     )
 
 
+def engine_response(results: Sequence[EngineResult]) -> messages.RecordEngineEventResponse:
+    return messages.RecordEngineEventResponse(
+        results=[
+            messages.EngineEventResult(
+                customer_id=one.household_id,
+                subscription_id=one.subscription_id,
+                outcome=messages.EngineEventOutcome.Value(f"ENGINE_EVENT_OUTCOME_{one.outcome.name}"),
+                events=list(map(event_message, one.events)),
+            )
+            for one in results
+        ]
+    )
+
+
 def offer_message(offer: Offer) -> messages.Offer:
     return messages.Offer(
         offer_id=offer.offer_id,
@@ -214,6 +240,7 @@ def subscription_message(view: View) -> messages.CustomerSubscription:
         changed_at=time_text(state.changed_at),
         version=state.version,
         etag=etag_of(state),
+        mirror=None if state.mirror is None else _mirror_message(state.mirror, document=state.mirror.document),
     )
 
 
@@ -240,6 +267,7 @@ def _delivery_message(state: Subscription, one: DeliveryOf) -> messages.Subscrip
         returned_quantity=delivery.returned_quantity,
         out_of_stock=delivery.is_out_of_stock,
         reason=delivery.reason,
+        order_id=delivery.order_id,
     )
 
 
@@ -269,7 +297,10 @@ def _data_of(event: model.Event) -> messages.EventData:
             interval=_interval_message(terms.interval),
             offer_id=terms.offer_id,
             recommendation_id=terms.recommendation_id,
+            mirror=None if terms.mirror is None else _mirror_message(terms.mirror),
         )
+    if isinstance(event, model.Mirrored):
+        return messages.EventData(mirror=_mirror_message(event.mirror))
     if isinstance(event, model.IntervalChanged | model.Reactivated):
         segment = event.segment
         if segment is None:
@@ -285,6 +316,7 @@ def _data_of(event: model.Event) -> messages.EventData:
         skipped_sequences=values.get("skipped"),
         quantity=values.get("quantity", 0),
         reason=values.get("reason", ""),
+        order_id=values.get("order_id", ""),
     )
     if "item" in values:
         data.item.CopyFrom(_item_message(values["item"]))
@@ -307,6 +339,12 @@ def _interval(message: messages.DeliveryInterval) -> Interval:
 
 def _interval_message(interval: Interval) -> messages.DeliveryInterval:
     return messages.DeliveryInterval(unit=_UNITS[interval.unit], count=interval.count)
+
+
+def _mirror_message(mirror: model.Mirror, document: str = "") -> messages.SubscriptionMirror:
+    return messages.SubscriptionMirror(
+        engine=_ENGINES[mirror.engine], external_id=mirror.external_id, document=document
+    )
 
 
 def _cancellation_message(cancellation: model.Cancellation) -> messages.Cancellation:

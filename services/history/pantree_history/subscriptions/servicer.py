@@ -67,6 +67,13 @@ class SubscriptionServicer(rpc.SubscriptionServiceServicer):
             await self._subscriptions.change(household, request.subscription_id, report, call)
         )
 
+    async def RecordEngineEvent(
+        self, request: messages.RecordEngineEventRequest, context: Context
+    ) -> messages.RecordEngineEventResponse:
+        event, digest, time_zone = convert.engine_event_of(request)
+        results = await self._subscriptions.mirroring.record(tenant_of(context), event, digest, time_zone)
+        return convert.engine_response(results)
+
     async def ListDeliveries(
         self, request: messages.ListDeliveriesRequest, context: Context
     ) -> messages.ListDeliveriesResponse:

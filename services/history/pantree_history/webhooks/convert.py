@@ -90,6 +90,9 @@ def event_content(view: View, recorded: RecordedEvent) -> Content:
     data = messages.WebhookEventData(
         customer_id=view.subscription.household_id, event=event, subscription=subscription_message(view)
     )
+    if data.subscription.HasField("mirror"):
+        # It has more than receivers need, such as addresses; the engine has it.
+        data.subscription.mirror.ClearField("document")
     return Content(event.type, _json(data))
 
 

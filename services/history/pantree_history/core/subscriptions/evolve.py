@@ -14,6 +14,7 @@ from pantree_history.core.subscriptions.model import (
     DeliveryFailed,
     DeliveryLocked,
     DeliveryMoved,
+    DeliveryOrdered,
     DeliveryOutOfStock,
     DeliveryRestored,
     DeliveryReturned,
@@ -25,6 +26,7 @@ from pantree_history.core.subscriptions.model import (
     Expired,
     IntervalChanged,
     ItemChanged,
+    Mirrored,
     Paused,
     QuantityChanged,
     Reactivated,
@@ -52,6 +54,7 @@ def begin(subscription_id: str, household_id: str, event: Created, now: int) -> 
         created_at=now,
         changed_at=now,
         expires_on=terms.expires_on,
+        mirror=terms.mirror,
     )
 
 
@@ -220,6 +223,14 @@ def _returned(state: Subscription, event: DeliveryReturned) -> Subscription:
     return _with(state, event.sequence, returned_quantity=returned)
 
 
+def _ordered(state: Subscription, event: DeliveryOrdered) -> Subscription:
+    return _with(state, event.sequence, order_id=event.order_id, order_version=event.version)
+
+
+def _mirrored(state: Subscription, event: Mirrored) -> Subscription:
+    return replace(state, mirror=event.mirror)
+
+
 _EVOLUTIONS: Mapping[type, Callable[[Subscription, Any], Subscription]] = {
     DeliverySkipped: _skipped,
     DeliveryRestored: _restored,
@@ -240,4 +251,6 @@ _EVOLUTIONS: Mapping[type, Callable[[Subscription, Any], Subscription]] = {
     DeliveryOutOfStock: _out_of_stock,
     DeliverySubstituted: _substituted,
     DeliveryReturned: _returned,
+    DeliveryOrdered: _ordered,
+    Mirrored: _mirrored,
 }

@@ -10,8 +10,9 @@ from pantree_history.core.history import Clock, system_clock
 from pantree_history.core.ledger import digest_of
 from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.calendar import MAX_AHEAD_DAYS, DeliveryOf, deliveries
-from pantree_history.core.subscriptions.decide import as_of, decide, elapse
+from pantree_history.core.subscriptions.decide import LEVERS, as_of, decide, elapse
 from pantree_history.core.subscriptions.evolve import begin, evolve_all, replayed
+from pantree_history.core.subscriptions.mirroring import SCHEDULE, Mirroring
 from pantree_history.core.subscriptions.model import (
     Command,
     Created,
@@ -43,8 +44,6 @@ from pantree_runtime.errors import (
     RequestIdReused,
 )
 
-SCHEDULE = "schedule"
-"""Actor of events that happen because a day came."""
 _ALL = 1_000_000
 _ID_BYTES = 12
 _KEPT_FAILURES = {one.reason: one for one in (InvalidState, EtagMismatch)}
@@ -119,6 +118,8 @@ class Subscriptions:
         self._ledger_key = ledger_key
         self._clock = clock
         self._new_id = new_id
+        self.mirroring = Mirroring(store, ledger_key, clock)
+        """Keeps those whose master is an engine."""
 
     async def offer(self, household: Household, offer: Offer, call: Call) -> Offer:
         """Stores an offer, whose id, household and time are set here.
@@ -208,6 +209,7 @@ class Subscriptions:
             try:
                 if call.etag and call.etag != etag_of(state):
                     raise EtagMismatch("the subscription changed since this etag; read it again")
+                _check_is_kept_here(state, command)
                 elapsed = elapse(state, today)
                 wanted = decide(evolve_all(state, elapsed), command, today)
             except (InvalidState, EtagMismatch) as error:
@@ -364,6 +366,14 @@ def _repeated(request: Request, call: Call) -> Writing:
     if request.digest != call.request_digest:
         raise RequestIdReused("this request_id was sent before with another request; send a new one")
     return Writing(request=request)
+
+
+def _check_is_kept_here(state: Subscription, command: Command) -> None:
+    if state.mirror is not None and type(command) in LEVERS:
+        engine, external_id = state.mirror.engine, state.mirror.external_id
+        raise InvalidState(
+            f"{engine} keeps this subscription; change {external_id} there, and its event changes it here, too"
+        )
 
 
 def _check_not_erased(reading: Reading) -> None:

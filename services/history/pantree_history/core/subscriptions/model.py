@@ -19,6 +19,14 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+class Engine(StrEnum):
+    """A system that keeps subscriptions and reports them."""
+
+    RECHARGE = "recharge"
+    ORDERGROOVE = "ordergroove"
+    SHOPIFY = "shopify"
+
+
 class DeliveryStatus(StrEnum):
     """Status of a delivery."""
 
@@ -38,6 +46,19 @@ class Item:
     category: str = ""
     item_id: str = ""
     variant: str = ""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What an engine says of a subscription that it keeps."""
+
+    engine: Engine
+    external_id: str
+    """Its id in the engine."""
+    version: int
+    """Orders the records of the engine: microseconds since 1970-01-01, or the number of a revision."""
+    document: str
+    """The latest record, JSON."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,10 @@ class Delivery:
     is_out_of_stock: bool = False
     reason: str = ""
     """Why it was skipped or failed."""
+    order_id: str = ""
+    """Id of its order in the engine of a mirrored subscription."""
+    order_version: int = 0
+    """Orders the reports about it: microseconds since 1970-01-01."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +112,8 @@ class Terms:
     recommendation_id: str = ""
     consent: str = ""
     """Text that the household agreed to."""
+    mirror: Mirror | None = None
+    """The engine that keeps it; None if it is kept here."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +141,8 @@ class Subscription:
     cancellation: Cancellation | None = None
     deliveries: Mapping[int, Delivery] = field(default_factory=dict)
     """By sequence: those that differ from the schedule."""
+    mirror: Mirror | None = None
+    """What its engine says of it; None if it is kept here."""
 
     @property
     def segment(self) -> Segment:
@@ -443,6 +472,23 @@ class DeliveryReturned:
     quantity: int
 
 
+@dataclass(frozen=True)
+class DeliveryOrdered:
+    """The engine has an order, or a new report about it, for a delivery."""
+
+    sequence: int
+    order_id: str
+    version: int = 0
+    """Orders the reports about it: microseconds since 1970-01-01."""
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """The engine has a new record of the subscription."""
+
+    mirror: Mirror
+
+
 Event = (
     Created
     | DeliverySkipped
@@ -464,6 +510,8 @@ Event = (
     | DeliveryOutOfStock
     | DeliverySubstituted
     | DeliveryReturned
+    | DeliveryOrdered
+    | Mirrored
 )
 
 

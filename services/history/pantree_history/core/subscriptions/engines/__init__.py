@@ -1,0 +1,1 @@
+"""What subscription engines report: one module for each engine reads its webhooks."""
