@@ -65,7 +65,10 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files", "engines/{engine}/events")
     names = ("process", "plan", "what-if", "next-basket", *system)
     original = {f"/api/v1/{name}" for name in names}
-    assert original | stored | OWN_PATHS == set(document["paths"])
+    webhook = "/api/v1/webhooks/{webhook_id}"
+    webhooks = {"/api/v1/webhooks", webhook, f"{webhook}/dead-letters"}
+    webhooks |= {f"{webhook}:{verb}" for verb in ("replay", "rotate", "test")}
+    assert original | stored | webhooks | OWN_PATHS == set(document["paths"])
 
 
 def test_document_is_consistent(document: dict[str, Any]) -> None:
