@@ -42,8 +42,12 @@ class Service:
 
     async def kill(self) -> None:
         assert self._process is not None
-        self._process.kill()
+        self.kill_at_once()
         await self._process.wait()
+
+    def kill_at_once(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
 
 def wait_until_serving(port: int) -> None:
@@ -82,6 +86,7 @@ async def test_every_acknowledged_line_is_stored_once(
 ) -> None:
     url = f"sqlite://{tmp_path}/history.db" if system == "sqlite" else request.getfixturevalue("database_url")
     service = Service(url)
+    request.addfinalizer(service.kill_at_once)
     await service.start()
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
     acknowledged: set[tuple[str, str]] = set()
@@ -110,7 +115,7 @@ async def test_every_acknowledged_line_is_stored_once(
                     for first in range(next_row, imported, IMPORTED_PER_BATCH):
                         yield batch(first, min(IMPORTED_PER_BATCH, imported - first))
 
-                async for response in stub.ImportPurchases(batches(), timeout=60):
+                async for response in stub.ImportPurchases(batches(), timeout=3600):
                     if response.next_row > next_row:
                         acknowledged.update((f"i-{row}", "1") for row in range(next_row, response.next_row))
                         progress.set()
