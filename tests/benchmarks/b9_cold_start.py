@@ -42,7 +42,7 @@ async def _measure() -> list[Measurement]:
     answered: list[float] = []
     empty: list[float] = []
     for number in range(_WARM_UP + _ROUNDS):
-        until_serving, until_answer = await _start_mesh()
+        until_serving, until_answer = await start_mesh()
         until_empty_servers = _start_empty_servers()
         if number >= _WARM_UP:
             serving.append(until_serving)
@@ -61,11 +61,15 @@ async def _measure() -> list[Measurement]:
     ]
 
 
-async def _start_mesh() -> tuple[float, float]:
-    """Seconds until all parts serve as `pantree up` starts them, and until the first answer."""
+async def start_mesh(**variables: str) -> tuple[float, float]:
+    """Seconds until all parts serve as `pantree up` starts them, and until the first answer.
+
+    Args:
+        variables: further environment variables of the parts.
+    """
     async with httpx.AsyncClient(timeout=60) as client:
         began_at = time.perf_counter()
-        async with mesh_of_processes() as mesh:
+        async with mesh_of_processes(**variables) as mesh:
             await until_healthy(mesh, "healthy")
             until_serving = time.perf_counter() - began_at
             (await client.post(f"{mesh.http}/api/v1/process", json=BODY)).raise_for_status()
