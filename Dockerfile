@@ -16,10 +16,12 @@ ARG EXTRAS=${PART}
 # /opt/pantree goes into the image. It has no pip, because a running image installs nothing.
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/pantree
 COPY . .
-RUN ["/build/bin/pip", "wheel", "--no-cache-dir", "--no-deps", "--wheel-dir", "/wheels", "."]
-# This stage needs a shell, for the glob and for PART. The final stage does not.
-RUN /build/bin/python scripts/install_with_hashes.py /opt/pantree/bin/python \
-    "$(echo /wheels/pantree-*.whl)[${EXTRAS:?pass the part to build, such as --build-arg PART=frequency}]"
+# All distributions of Pantree come from this checkout: no index has to know them.
+# This stage needs a shell, for PART and EXTRAS. The final stage does not.
+RUN /build/bin/pip install --no-cache-dir --constraint scripts/constraints.txt hatchling && \
+    /build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels ./gen ./runtime ./clients/python . && \
+    /build/bin/python scripts/install_with_hashes.py /opt/pantree/bin/python /wheels \
+    "${EXTRAS:?pass the part to build, such as --build-arg PART=frequency}"
 # An ENTRYPOINT does not expand arguments, so this script holds the part's name.
 RUN case "${PART}" in batch) package=cli ;; *) package="${PART}" ;; esac && \
     printf '#!/opt/pantree/bin/python\nimport runpy\nrunpy.run_module("pantree_%s", run_name="__main__", alter_sys=True)\n' \

@@ -6,6 +6,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services batch fitting gateway clients research scripts tests
 TYPESCRIPT := clients/typescript
+# The distributions that pantree needs, always from this checkout: no index has to know them.
+OURS := gen runtime clients/python
+INSTALL := $(PIP) install --constraint scripts/constraints.txt --no-build-isolation $(addprefix --editable ./,$(OURS)) --editable
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(OURS))
 CONSOLE := clients/console
 SPECTRAL := tests/gateway/spectral
 GENERATED := gen $(TYPESCRIPT)/src/generated
@@ -15,23 +19,24 @@ GENERATED := gen $(TYPESCRIPT)/src/generated
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/pip.stamp:
+# With what builds our distributions, so that pip need not fetch it for each of them.
+.venv/build.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Pantree needs Python 3.11 or newer; name one with make PYTHON=python3.11"; exit 1; }
 	@echo "making .venv"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --constraint scripts/constraints.txt --upgrade pip
+	@$(PIP) install --constraint scripts/constraints.txt --upgrade pip hatchling
 	@touch $@
 
 # A third of the size of all extras: no clients of external systems.
-.venv/demo.stamp: .venv/pip.stamp pyproject.toml scripts/constraints.txt
+.venv/demo.stamp: .venv/build.stamp $(PROJECTS) scripts/constraints.txt
 	@[ -f .venv/run.stamp ] || echo "installing what the demo needs into .venv"
-	@[ -f .venv/run.stamp ] || $(PIP) install --constraint scripts/constraints.txt --editable '.[demo]'
+	@[ -f .venv/run.stamp ] || $(INSTALL) '.[demo]'
 	@touch $@
 
-.venv/run.stamp: .venv/pip.stamp pyproject.toml scripts/constraints.txt
+.venv/run.stamp: .venv/build.stamp $(PROJECTS) scripts/constraints.txt
 	@echo "installing Pantree into .venv (a minute or two the first time)"
-	@$(PIP) install --constraint scripts/constraints.txt --editable '.[all]'
+	@$(INSTALL) '.[all]'
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp
@@ -66,7 +71,7 @@ $(SPECTRAL)/node_modules/install.stamp: $(SPECTRAL)/package.json $(SPECTRAL)/pac
 
 ##@ Daily
 
-.PHONY: install demo up certs console test format protos clean
+.PHONY: install demo up certs console test format protos wheels clean
 install: .venv/run.stamp ## Install Pantree into .venv
 
 demo: .venv/demo.stamp ## Start the mesh, process a first purchase, show the recommendations
@@ -92,6 +97,9 @@ format: .venv/dev.stamp ## Format the code and the protos
 protos: .venv/dev.stamp ## Generate gen/ and, where its tools are installed, the TypeScript client's types
 	@$(BIN)/python scripts/generate_protos.py
 	@if [ -d $(TYPESCRIPT)/node_modules ]; then cd $(TYPESCRIPT) && npm run --silent generate; fi
+
+wheels: .venv/build.stamp ## Build the wheels of all distributions in dist/
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(addprefix ./,$(OURS)) .
 
 clean: ## Remove .venv, caches and build results
 	@rm -rf .venv build dist bench.json realism $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist $(CONSOLE)/node_modules $(SPECTRAL)/node_modules
@@ -134,7 +142,7 @@ baseline: buf ## Record the contract, after additions, as the baseline that `mak
 docs: .venv/docs.stamp ## Build the documentation in build/docs; a broken link is an error
 	@$(BIN)/sphinx-build -q -n -W --keep-going -c docs . build/docs
 
-packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
+packaging: .venv/dev.stamp ## Build the wheels; start every part from an environment with its own extra only
 	@$(BIN)/pytest -m packaging
 
 milvus-install: .venv/dev.stamp

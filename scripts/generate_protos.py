@@ -1,4 +1,4 @@
-"""Generates the code of the contract: `protos/` in, `gen/` out.
+"""Generates the code of the contract: `protos/` in, `gen/pantree/` out.
 
 - `gen/pantree/contract.binpb`: descriptor image of the contract with comments and options. buf lints it and compares
   it with earlier ones; the TypeScript client is generated from it; the gateway's documents take their texts from it.
@@ -214,13 +214,13 @@ def generate(folder: Path, temporary: Path) -> None:
 
 
 def main() -> None:
-    """Replaces `gen/`, so that a deleted proto leaves nothing behind; a failure leaves it as it was."""
+    """Replaces `gen/pantree/`, so that a deleted proto leaves nothing behind; a failure leaves it as it was."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / GEN.name  # a temporary folder itself is closed to other users, and its copy would be
         folder.mkdir()
         generate(folder, Path(temporary))
-        shutil.rmtree(GEN, ignore_errors=True)
-        shutil.copytree(folder, GEN)
+        shutil.rmtree(GEN / "pantree", ignore_errors=True)
+        shutil.copytree(folder / "pantree", GEN / "pantree")
 
 
 if __name__ == "__main__":

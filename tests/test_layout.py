@@ -12,11 +12,21 @@ from pydantic_settings import BaseSettings
 
 from pantree_cli.mesh import ALL_PARTS
 from pantree_runtime.settings import PartSettings, environment_variables
+from scripts.install_with_hashes import OURS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DISTRIBUTIONS = {
+    folder: tomllib.loads((ROOT / folder / "pyproject.toml").read_text())
+    for folder in (".", "gen", "runtime", "clients/python")
+}
+"""What is installed, by the folder that it is built from."""
 SERVICES = sorted(folder.name for folder in (ROOT / "services").iterdir() if folder.is_dir())
-PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+PACKAGES = [
+    (Path(folder) / package).as_posix()
+    for folder, project in DISTRIBUTIONS.items()
+    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+]
 
 
 def settings_classes() -> dict[str, type[PartSettings]]:
@@ -50,7 +60,8 @@ def default_text(settings: type[BaseSettings], field: str) -> str:
     return str(default)
 
 
-def test_wheel_holds_every_package() -> None:
+def test_every_package_is_in_one_wheel() -> None:
+    assert len(PACKAGES) == len(set(PACKAGES))
     folders = {
         str(package.parent.relative_to(ROOT))
         for pattern in ("gen/*", "runtime/*", "services/*/*", "batch/*", "fitting/*", "gateway/*", "clients/*/*")
@@ -58,6 +69,27 @@ def test_wheel_holds_every_package() -> None:
     }
     assert set(PACKAGES) == folders
     assert all((ROOT / package / "py.typed").exists() for package in PACKAGES)
+
+
+def test_distributions_have_one_version_and_require_it_of_one_another() -> None:
+    projects = {one["project"]["name"]: one["project"] for one in DISTRIBUTIONS.values()}
+    version = PROJECT["project"]["version"]
+    assert {project["version"] for project in projects.values()} == {version}
+    extras = [needed for project in projects.values() for needed in project.get("optional-dependencies", {}).values()]
+    required = [
+        line for lines in [*(project["dependencies"] for project in projects.values()), *extras] for line in lines
+    ]
+    ours = [re.fullmatch(r"(pantree-\w+)(\[\w+\])?(.*)", line) for line in required]
+    pins = {(found[1], found[3]) for found in ours if found}
+    assert pins == {(name, f"=={version}") for name in projects if name != "pantree"}
+
+
+def test_whatever_installs_pantree_installs_its_distributions_from_the_checkout() -> None:
+    (folders,) = re.findall(r"^OURS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert folders.split() == [folder for folder in DISTRIBUTIONS if folder != "."]
+    for file in (ROOT / "Dockerfile", *ROOT.glob("*/Dockerfile.*"), *ROOT.glob("services/*/Dockerfile.*")):
+        assert " ".join(f"./{folder}" for folder in folders.split()) + " . " in file.read_text(), file
+    assert {project["project"]["name"] for project in DISTRIBUTIONS.values()} == set(OURS)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -119,7 +151,7 @@ def test_every_part_has_an_extra() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     assert {part.name for part in ALL_PARTS} <= set(extras)
     # What is large and few need is installed by name.
-    by_name = {"all", "batch", "batch-spark", "demo", "fitting", "qdrant", "sentence-transformers"}
+    by_name = {"all", "batch", "batch-spark", "demo", "fitting", "gateway-core", "qdrant", "sentence-transformers"}
     assert set(re.findall(r"\w+", extras["all"][0].split("[")[1])) == set(extras) - by_name
 
 
@@ -170,9 +202,8 @@ def test_readme_of_a_part_lists_its_settings(part: str) -> None:
 def test_pinned_generator_is_not_newer_than_the_declared_runtime() -> None:
     lines = (ROOT / "scripts/constraints.txt").read_text().splitlines()
     pins = {name: version for name, _, version in (line.partition("==") for line in lines)}
-    declared = {
-        name: version for name, _, version in (line.partition(">=") for line in PROJECT["project"]["dependencies"])
-    }
+    needed = DISTRIBUTIONS["gen"]["project"]["dependencies"]
+    declared = {name: version for name, _, version in (line.partition(">=") for line in needed)}
     assert declared["grpcio"] == pins["grpcio-tools"]
     generated = (ROOT / "gen/pantree/pipeline/v1/pipeline_service_pb2.py").read_text()
     (protobuf,) = re.findall(r"# Protobuf Python Version: ([\d.]+)", generated)

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import jwt
 import structlog
+from jwt.algorithms import has_crypto
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -123,7 +124,7 @@ class Authenticator:
         tokens: rules for tokens; None rejects all of them.
 
     Raises:
-        ValueError: when the file of token keys cannot be read.
+        ValueError: when the file of token keys cannot be read, or tokens cannot be checked.
     """
 
     def __init__(self, api_keys: Mapping[str, Caller], tokens: TokenRules | None) -> None:
@@ -132,6 +133,8 @@ class Authenticator:
         self._tokens = tokens
         self._key_set: jwt.PyJWKSet | None = None
         self._key_client: jwt.PyJWKClient | None = None
+        if tokens is not None and not has_crypto:
+            raise ValueError("tokens need another package: pip install 'pantree[gateway]'")
         if tokens is not None and tokens.keys.startswith(("http://", "https://")):
             self._key_client = jwt.PyJWKClient(tokens.keys, lifespan=_KEY_CACHE_SECONDS, timeout=5)
         elif tokens is not None:

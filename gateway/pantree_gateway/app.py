@@ -47,6 +47,7 @@ from pantree_runtime.dependencies import Dependency, DependencyMonitor
 from pantree_runtime.errors import ComponentUnavailable
 from pantree_runtime.identity import load_identity
 from pantree_runtime.shared_redis import SharedRedis
+from pantree_runtime.telemetry import observe_calls
 
 _DESCRIPTION = (
     "Recommends grocery subscriptions to a household: which items, how often, with what confidence, and why.\n\n"
@@ -134,7 +135,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with contextlib.AsyncExitStack() as stack:
             for component, address in addresses.items():
                 channel = open_channel(
-                    address, timeout_seconds=settings.request_timeout_seconds, part=component, identity=identity
+                    address,
+                    timeout_seconds=settings.request_timeout_seconds,
+                    part=component,
+                    identity=identity,
+                    observe=observe_calls,
                 )
                 channels[component] = await stack.enter_async_context(channel)
             if redis is not None:

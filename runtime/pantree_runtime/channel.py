@@ -1,14 +1,13 @@
-"""Channels to parts of the mesh, with load balancing, retries, keepalive, deadlines, tracing and TLS."""
+"""Channels to parts of the mesh, with load balancing, retries, keepalive, deadlines, observers and TLS."""
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import grpc
 
-from pantree_runtime import telemetry
 from pantree_runtime.deadline import call_timeout
 from pantree_runtime.identity import Identity
 
@@ -62,20 +61,33 @@ _OPTIONS = [
 ]
 
 
-class _Method:
-    """Calls one method with a deadline and a trace. Client interceptors would run every call in additional tasks."""
+class CallObserver(Protocol):
+    """Observes one call, such as for metrics and traces."""
 
-    __slots__ = ("_connect", "_durations", "_kind", "_make", "_multi_callable", "_name", "_timeout_seconds", "_version")
+    def headers(self) -> Mapping[str, str]:
+        """Metadata to send, such as the trace context."""
+
+    def end(self, code: str) -> None:
+        """Takes the name of the status with which the call ended."""
+
+
+Observe = Callable[[str], Callable[[], CallObserver]]
+"""Takes a method, `package.Service/Method`, and returns a function that makes the observer of each call."""
+
+
+class _Method:
+    """Calls one method with a deadline and an observer. Client interceptors would run calls in additional tasks."""
+
+    __slots__ = ("_connect", "_kind", "_make", "_multi_callable", "_observe", "_timeout_seconds", "_version")
 
     def __init__(
-        self, connect: "Callable[[], tuple[int, grpc.aio.Channel]]", kind: str, timeout_seconds: float | None,
-        method: str, arguments: tuple[Any, ...], options: dict[str, Any],
+        self, connect: "Callable[[], tuple[int, grpc.aio.Channel]]", observe: Observe | None, kind: str,
+        timeout_seconds: float | None, method: str, arguments: tuple[Any, ...], options: dict[str, Any],
     ) -> None:  # fmt: skip
         self._connect = connect
         self._kind = kind
         self._timeout_seconds = timeout_seconds
-        self._name = method[1:]
-        self._durations = telemetry.rpc_durations(telemetry.CLIENT_CALLS, self._name)
+        self._observe = None if observe is None else observe(method[1:])
         self._version = -1
         self._make: Callable[[grpc.aio.Channel], Any] = lambda channel: getattr(channel, kind)(
             method, *arguments, **options
@@ -86,21 +98,16 @@ class _Method:
         version, channel = self._connect()
         if version != self._version:
             self._multi_callable, self._version = self._make(channel), version
-        span = telemetry.client_span(self._name)
-        if headers := span.headers():
+        max_seconds = call_timeout(self._timeout_seconds if timeout is None else timeout)
+        if self._observe is None:
+            return self._multi_callable(*request, timeout=max_seconds, metadata=metadata, **options)
+        observer = self._observe()
+        if headers := observer.headers():
             others = [pair for pair in metadata or () if pair[0] not in headers]
             # gRPC's own type, because validating tuples is slow.
             metadata = grpc.aio.Metadata(*headers.items(), *others)
-        max_seconds = self._timeout_seconds if timeout is None else timeout
-        began_at = time.perf_counter()
-        call = self._multi_callable(*request, timeout=call_timeout(max_seconds), metadata=metadata, **options)
-
-        def record(call: Any) -> None:
-            code = _code_of(call)
-            self._durations(code).observe(time.perf_counter() - began_at)
-            span.end_rpc(code, is_server=False)
-
-        call.add_done_callback(record)
+        call = self._multi_callable(*request, timeout=max_seconds, metadata=metadata, **options)
+        call.add_done_callback(lambda call: observer.end(_code_of(call)))
         return call
 
 
@@ -120,9 +127,14 @@ class MeshChannel(grpc.aio.Channel):
     """
 
     def __init__(
-        self, connect: Callable[[], grpc.aio.Channel], identity: Identity | None, timeout_seconds: float
+        self,
+        connect: Callable[[], grpc.aio.Channel],
+        identity: Identity | None,
+        timeout_seconds: float,
+        observe: Observe | None,
     ) -> None:
         self._connect = connect
+        self._observe = observe
         self._identity = identity
         self._timeout_seconds = timeout_seconds
         self._channel = connect()
@@ -143,19 +155,19 @@ class MeshChannel(grpc.aio.Channel):
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Callable with one request and one response."""
-        return _Method(self._current, "unary_unary", self._timeout_seconds, method, arguments, options)
+        return _Method(self._current, self._observe, "unary_unary", self._timeout_seconds, method, arguments, options)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Callable with one request and many responses."""
-        return _Method(self._current, "unary_stream", self._timeout_seconds, method, arguments, options)
+        return _Method(self._current, self._observe, "unary_stream", self._timeout_seconds, method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Callable with many requests and one response, without a default timeout."""
-        return _Method(self._current, "stream_unary", None, method, arguments, options)
+        return _Method(self._current, self._observe, "stream_unary", None, method, arguments, options)
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Callable with many requests and many responses, without a default timeout."""
-        return _Method(self._current, "stream_stream", None, method, arguments, options)
+        return _Method(self._current, self._observe, "stream_stream", None, method, arguments, options)
 
     async def close(self, grace: float | None = None) -> None:
         """Closes the connections."""
@@ -183,7 +195,12 @@ class MeshChannel(grpc.aio.Channel):
 
 
 def open_channel(
-    address: str, *, timeout_seconds: float, part: str = "", identity: Identity | None = None
+    address: str,
+    *,
+    timeout_seconds: float,
+    part: str = "",
+    identity: Identity | None = None,
+    observe: Observe | None = None,
 ) -> grpc.aio.Channel:
     """Channel to a part. Open one per part and event loop.
 
@@ -195,12 +212,14 @@ def open_channel(
         timeout_seconds: default timeout of calls with a single request.
         part: name of the part, which must be in its certificate; required with an identity.
         identity: identity of the caller; None for no TLS.
+        observe: makes an observer for each call; parts pass `telemetry.observe_calls`.
     """
     if identity is None:
-        return MeshChannel(lambda: grpc.aio.insecure_channel(address, options=_OPTIONS), None, timeout_seconds)
+        return MeshChannel(lambda: grpc.aio.insecure_channel(address, options=_OPTIONS), None, timeout_seconds, observe)
     options: Sequence[tuple[str, Any]] = [*_OPTIONS, ("grpc.ssl_target_name_override", identity.name_of(part))]
     return MeshChannel(
         lambda: grpc.aio.secure_channel(address, identity.channel_credentials(), options=options),
         identity,
         timeout_seconds,
+        observe,
     )

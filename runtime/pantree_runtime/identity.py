@@ -6,6 +6,7 @@ same authority and admit the callers in `ALLOWED_CALLERS`. A client's certificat
 tenants that its holder may use, as URIs: `urn:pantree:tenant:north`.
 """
 
+import logging
 import os
 import ssl
 import threading
@@ -14,13 +15,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import grpc
-import structlog
 
-from pantree_runtime import telemetry
 from pantree_runtime.errors import PermissionDenied
 from pantree_runtime.grpc_types import Context
 
-_log = structlog.get_logger(__name__)
+# Of the standard library, since clients use this module too. The log of a part shows these fields.
+_log = logging.getLogger(__name__)
 
 CLIENT = "client"
 """Name of callers outside the mesh: back ends, and people at a terminal."""
@@ -104,9 +104,7 @@ class Identity:
         if admitted:
             named = frozenset(unquote(name.removeprefix(TENANT_URI)) for name in callers if name.startswith(TENANT_URI))
             return named or self._client_tenants
-        telemetry.CALLS_REFUSED.labels("permission_denied").inc()
-        shown = ", ".join(callers) or "without a name"
-        _log.warning("caller refused", reason=f"its certificate is for {shown}, which may not call {part}")
+        shown = ", ".join(callers) or "a caller without a name"
         raise PermissionDenied(
             f"a certificate for {shown} may not call {part}; {', '.join(sorted(allowed))} at {self._domain} may"
         )
@@ -124,9 +122,9 @@ class Identity:
                     self._pem = self._read()
                     self._seen = stamp
                     self.version += 1
-                    _log.info("certificate reloaded", dir=str(self._directory))
+                    _log.info("certificate reloaded", extra={"dir": str(self._directory)})
             except OSError as error:
-                _log.warning("certificate cannot be reloaded; the old one stays in use", reason=str(error))
+                _log.warning("certificate cannot be reloaded; the old one stays in use", extra={"reason": str(error)})
             return self._pem
 
     def _stamp(self) -> tuple[tuple[int, int], ...]:

@@ -35,7 +35,8 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            # Fields of the lines of `pantree_runtime.identity`; libraries attach all kinds of objects.
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=["dir", "reason"]), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

@@ -1,17 +1,10 @@
-"""A Redis server shared by replicas, with a local fallback while it is unavailable.
-
-For parts whose extra installs redis.
-"""
+"""A Redis server shared by replicas, with a local fallback while it is unavailable."""
 
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.telemetry import external_call
@@ -35,6 +28,9 @@ class SharedRedis:
         cool_down_seconds: how long the circuit stays open after a failure.
         shared: what replicas share, such as `limits and caches`, for the log.
         clock: monotonic time in seconds.
+
+    Raises:
+        OSError: if the package is not installed, which is only needed with a server.
     """
 
     def __init__(
@@ -47,6 +43,14 @@ class SharedRedis:
         shared: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        try:
+            from redis.asyncio import Redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import RedisError
+        except ModuleNotFoundError:
+            raise OSError("Redis needs another package: pip install 'pantree[gateway,enrichment]'") from None
+        self._errors = (RedisError, OSError)
         # No retries: it is better that a replica falls back than that it waits.
         self.options: dict[str, Any] = {
             "socket_timeout": timeout_seconds,
@@ -77,7 +81,7 @@ class SharedRedis:
         command: Callable[[], Awaitable[ResultT]],
         fallback: Callable[[], Awaitable[FallbackT]],
         *,
-        errors: tuple[type[Exception], ...] = (RedisError, OSError),
+        errors: tuple[type[Exception], ...] | None = None,
     ) -> ResultT | FallbackT:
         """Result of a command on Redis, or of its fallback while Redis is unavailable.
 
@@ -85,13 +89,14 @@ class SharedRedis:
             operation: name in traces and metrics; must have few distinct values.
             command: sends the command.
             fallback: does the same in this process.
-            errors: errors which mean that Redis is unavailable.
+            errors: errors which mean that Redis is unavailable; None for those of its client.
         """
         if self._breaker.allows():
+            failures = errors or self._errors
             try:
                 with external_call("redis", operation):
                     result = await command()
-            except errors as error:
+            except failures as error:
                 self._failed[operation] = (self._clock(), f"{operation}: {type(error).__name__}: {error}")
                 self._record_failure(error)
             else:
@@ -107,7 +112,7 @@ class SharedRedis:
         """
         try:
             await self.client.ping()
-        except (RedisError, OSError) as error:
+        except self._errors as error:
             self._is_up = False
             return f"{type(error).__name__}: {error}"
         # A full server answers pings and reads, but stores nothing.

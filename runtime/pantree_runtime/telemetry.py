@@ -287,6 +287,32 @@ def client_span(method: str) -> SpanHandle:
     return SpanHandle(method, trace.SpanKind.CLIENT, _current.get(), {RPC_SYSTEM: "grpc", RPC_METHOD: method})
 
 
+class ClientCall:
+    """Metrics and span of a call that this process makes to another part: a `CallObserver` of its channel."""
+
+    __slots__ = ("_began_at", "_durations", "_span")
+
+    def __init__(self, method: str, durations: Callable[[str], Histogram]) -> None:
+        self._durations = durations
+        self._span = client_span(method)
+        self._began_at = time.perf_counter()
+
+    def headers(self) -> dict[str, str]:
+        """W3C headers that continue the trace; empty outside requests."""
+        return self._span.headers()
+
+    def end(self, code: str) -> None:
+        """Records the duration and ends the span, with the name of the status."""
+        self._durations(code).observe(time.perf_counter() - self._began_at)
+        self._span.end_rpc(code, is_server=False)
+
+
+def observe_calls(method: str) -> Callable[[], ClientCall]:
+    """Observes the calls of a method: pass this to `open_channel`."""
+    durations = rpc_durations(CLIENT_CALLS, method)
+    return lambda: ClientCall(method, durations)
+
+
 @contextlib.contextmanager
 def external_call(system: str, operation: str) -> Iterator[dict[str, str]]:
     """Records a call to a system outside the mesh in metrics and traces; yields headers that continue the trace there.

@@ -125,5 +125,5 @@ def test_money_and_counts_are_numbers_in_json() -> None:
 
 def test_generated_code_is_as_open_to_others_as_the_protos() -> None:
     """Parts run as users who do not own the checkout."""
-    generated, protos = GEN.stat().st_mode, PROTOS.stat().st_mode
+    generated, protos = (GEN / "pantree").stat().st_mode, PROTOS.stat().st_mode
     assert stat.S_IMODE(generated) == stat.S_IMODE(protos)

@@ -20,7 +20,7 @@ from scripts.build_images import (
     SPARK_DOCKERFILE,
     main,
 )
-from scripts.install_with_hashes import hashes_of, normalized, requirements_of
+from scripts.install_with_hashes import OURS, hashes_of, normalized, requirements_of, wheels_in
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 WARMED = {part for part in PART_NAMES if "numba" in str(EXTRAS[part])}
@@ -72,7 +72,7 @@ def test_build_context_holds_the_files_of_the_wheel_and_no_settings() -> None:
     included = {line.removeprefix("!") for line in lines if line.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert {package.split("/")[0] for package in packages} <= included
+    assert {package.split("/")[0] for package in packages} | {"gen", "runtime", "clients"} <= included
     assert {project["project"]["readme"], *project["project"]["license-files"], "scripts/constraints.txt"} <= included
     assert {"scripts/hashes.txt", "scripts/install_with_hashes.py"} <= included
     assert not {".env", ".git", "tests"} & included
@@ -87,11 +87,22 @@ def test_every_pinned_version_has_hashes() -> None:
 
 
 def test_package_without_a_hash_is_not_installed() -> None:
-    report = {"install": [{"metadata": {"name": name, "version": "1.0"}} for name in ("pantree", "Some_Package")]}
+    names = ("pantree", "pantree-runtime", "Some_Package")
+    report = {"install": [{"metadata": {"name": name, "version": "1.0"}} for name in names]}
     hashes = {"some-package==1.0": "some-package==1.0 --hash=sha256:0"}
     assert requirements_of(report, hashes) == ["some-package==1.0 --hash=sha256:0"]
     with pytest.raises(SystemExit, match=r"lacks some-package==1.0"):
         requirements_of(report, {})
+
+
+def test_wheels_of_pantree_come_from_a_directory(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name.replace('-', '_')}-1.0-py3-none-any.whl" for name in OURS]
+    for file in files[:-1]:
+        file.touch()
+    with pytest.raises(SystemExit, match="exactly one wheel of pantree-runtime"):
+        wheels_in(tmp_path)
+    files[-1].touch()
+    assert wheels_in(tmp_path) == dict(zip(OURS, files, strict=True))
 
 
 def test_release_builds_every_image() -> None:

@@ -8,7 +8,7 @@ def main() -> None:
     try:
         from pantree_cli.app import run
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in {"typer", "rich"}:
+        if (error.name or "").split(".")[0] not in {"dotenv", "pantree_client", "rich", "typer"}:
             raise
         print("error: the command line needs more packages: pip install 'pantree[demo]'", file=sys.stderr)
         raise SystemExit(2) from None

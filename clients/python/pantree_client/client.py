@@ -99,7 +99,7 @@ class PantreeClient:
 
     Args:
         address: `host:port` of the pipeline, `dns:///name:port` for several replicas, or the URL of a gateway, which
-            returns the same results and needs `pantree[client]`.
+            returns the same results and needs `pantree-client[http]`.
         simulation_address: `host:port` of the simulation, for `archetypes`; not used with a gateway.
         history_address: `host:port` of the history, for stored purchases; not used with a gateway.
         timeout_seconds: default timeout of a call, including streams. Every method can override it.
@@ -831,6 +831,6 @@ def _transport_to(
         from pantree_client.transports.gateway import GatewayTransport
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"the gateway transport needs more packages: pip install 'pantree[client]' ({error})", name=error.name
+            f"the gateway transport needs more packages: pip install 'pantree-client[http]' ({error})", name=error.name
         ) from error
     return GatewayTransport(address, ssl_context, api_key, token)

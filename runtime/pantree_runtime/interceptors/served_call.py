@@ -118,7 +118,13 @@ class ServedCall:
         if not policy.is_open:
             raise Starting(policy.part, f"{policy.part} is starting; try again in a second")
         if policy.identity is not None:
-            set_allowed_tenants(policy.identity.check_caller(policy.part, self._context))
+            try:
+                tenants = policy.identity.check_caller(policy.part, self._context)
+            except PermissionDenied as error:
+                telemetry.CALLS_REFUSED.labels("permission_denied").inc()
+                _log.warning("caller refused", reason=error.message)
+                raise
+            set_allowed_tenants(tenants)
         seconds = self._context.time_remaining()
         set_remaining_seconds(seconds)
         if seconds is not None and seconds < MIN_SECONDS:

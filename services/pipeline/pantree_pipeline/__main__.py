@@ -52,6 +52,7 @@ async def build(settings: PipelineSettings) -> ServiceSpec:
             timeout_seconds=settings.call_seconds if component.required else settings.optional_call_seconds,
             part=component.name,
             identity=identity,
+            observe=telemetry.observe_calls,
         )
         for component in components
         if component.enabled

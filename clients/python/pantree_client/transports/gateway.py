@@ -1,4 +1,4 @@
-"""The transport through the gateway, over REST and WebSocket. It needs `pip install 'pantree[client]'`."""
+"""The transport through the gateway, over REST and WebSocket. It needs `pip install 'pantree-client[http]'`."""
 
 import asyncio
 import contextlib
