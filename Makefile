@@ -109,7 +109,7 @@ clean: ## Remove .venv, caches and build results
 ##@ Checks
 
 .PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install spark spark-install
-.PHONY: typescript batch-faults batch-kills typescript-install console-install console-build console-test console-trace spectral-install random-requests pins
+.PHONY: typescript batch-faults batch-kills subscription-years typescript-install console-install console-build console-test console-trace spectral-install random-requests pins
 check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install console-install spectral-install test milvus spark packaging ## Run everything that CI runs, except for one image
 
 format-check: .venv/dev.stamp ## Check the format of the code and the protos
@@ -185,6 +185,10 @@ console-trace: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Measure 
 
 history-kills: .venv/dev.stamp ## Kill the history service and its database during a million appended and imported lines each; takes 45 minutes
 	@PANTREE_TEST_KILLED_LINES=1000000 $(BIN)/pytest --timeout=3600 tests/history/test_kill.py
+
+# EXAMPLES=20000 simulates more.
+subscription-years: .venv/dev.stamp ## Simulate 2,000 years of households with subscriptions in five time zones against a reference; takes an hour
+	@PANTREE_TEST_SUBSCRIPTION_YEARS=$(or $(EXAMPLES),2000) $(BIN)/pytest --timeout=7200 tests/history/test_subscription_households.py
 
 batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times each, and compare the published runs
 	@PANTREE_TEST_KILLS=50 $(BIN)/pytest tests/batch/test_run.py

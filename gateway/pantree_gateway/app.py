@@ -77,10 +77,18 @@ _STREAM_DESCRIPTION = (
 
 _WEBHOOKS = _WEBHOOK.services_by_name["WebhookService"]
 SHOP_METHODS = frozenset(
-    {"AppendPurchases", "CorrectPurchases", "CreateOffer", "MergeCustomers", "RecordDelivery"}
+    {
+        "AdvanceTestClock",
+        "AppendPurchases",
+        "CorrectPurchases",
+        "CreateOffer",
+        "GetTestClock",
+        "MergeCustomers",
+        "RecordDelivery",
+    }
     | {method.name for method in _WEBHOOKS.methods}
 )
-"""Methods that state what only the shop knows, and those of its webhooks."""
+"""Methods that state what only the shop knows, or concern all its customers, and those of its webhooks."""
 REDIS_TIMEOUT_SECONDS = 0.5
 REDIS_COOL_DOWN_SECONDS = 2.0
 _MIB = 1 << 20

@@ -51,7 +51,7 @@ async def connected(kind: str) -> AsyncIterator[PantreeClient]:
         if kind == "fake":
             client = FakePantree().client()
         else:
-            spec = await build_history(HistorySettings(store_url="sqlite://:memory:"))
+            spec = await build_history(HistorySettings(store_url="sqlite://:memory:", test_tenants='[""]'))
             address = (await stack.enter_async_context(running(spec))).address
             client = PantreeClient("127.0.0.1:1", history_address=address)
             if kind == "gateway":
@@ -134,6 +134,43 @@ async def test_every_lever_is_one_event(kind: str) -> None:
         assert last.interval == DeliveryInterval("month", 2)
         types = [one.type async for one in client.subscription_events(CUSTOMER, "s")]
         assert types == [f"com.pantree.{event}" for event in ("subscription.created", *dict(levers(first)).values())]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_household_is_paused_until_the_clock_is_there(kind: str) -> None:
+    first = first_day(kind)
+    end = first + timedelta(days=30)
+    async with connected(kind) as client:
+        for name in ("a", "b", "c", "d"):
+            request = SubscriptionRequest(CUSTOMER, first, MILK, WEEKLY, subscription_id=name)
+            await client.create_subscription(request)
+        await client.change_subscription(CUSTOMER, "c", Pause())
+        await client.change_subscription(CUSTOMER, "d", Cancel(end))
+        paused = await client.pause_subscriptions(CUSTOMER, end, request_id="one", actor="customer")
+        assert await client.pause_subscriptions(CUSTOMER, end, request_id="one", actor="customer") == paused
+        assert [one.subscription.subscription_id for one in paused] == ["a", "b", "d"]
+        assert {one.subscription.pause_until for one in paused} == {end}
+        assert {event.type for one in paused for event in one.events} == {"com.pantree.subscription.paused"}
+        assert paused[0].events[0].message.data.household_pause
+        new = await client.create_subscription(SubscriptionRequest(CUSTOMER, first, MILK, WEEKLY, subscription_id="e"))
+        assert (new.status, new.pause_until, new.household_pause) == ("paused", end, True)
+        await client.change_subscription(CUSTOMER, "b", Resume())
+        now = await client.test_clock()
+        advanced = await client.advance_test_clock(end - timedelta(days=1))
+        assert (now < advanced.now, advanced.event_count) == (True, 0)
+        advanced = await client.advance_test_clock(advanced.now + timedelta(days=2))
+        # The pauses of a, d and e end, and d is cancelled.
+        assert (advanced.now, advanced.event_count) == (await client.test_clock(), 4)
+        statuses = {one.subscription_id: one.status async for one in client.subscriptions(CUSTOMER)}
+        assert statuses == {"a": "active", "b": "active", "c": "paused", "d": "cancelled", "e": "active"}
+        events = [one async for one in client.subscription_events(CUSTOMER, "d")]
+        assert [one.type.rpartition(".")[2] for one in events[-2:]] == ["resumed", "cancelled"]
+        assert {(one.occurred_at, one.actor) for one in events[-2:]} == {(f"{end}T00:00:00.000000Z", "schedule")}
+        with pytest.raises(InvalidInput):
+            await client.advance_test_clock(now)
+        assert await client.resume_subscriptions(CUSTOMER) == ()
+        await client.pause_subscriptions(CUSTOMER)
+        assert [one.subscription.status for one in await client.resume_subscriptions(CUSTOMER)] == ["active"] * 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -163,6 +163,14 @@ async def test_token_for_one_customer_does_not_speak_for_the_shop(
     assert (await post(scope="history")).status_code == 503
 
 
+async def test_token_for_one_customer_does_not_move_the_clock_of_all(mesh: Mesh, guarded: httpx.AsyncClient) -> None:
+    bearer = {"Authorization": f"Bearer {token(customer_id='ada')}"}
+    body = {"now": "2027-01-31"}
+    refused = await guarded.post("/api/v1/test-clock:advance", json=body, headers=bearer)
+    assert (refused.status_code, refused.json()["code"]) == (403, "PERMISSION_DENIED")
+    assert (await guarded.get("/api/v1/test-clock", headers=bearer)).status_code == 403
+
+
 def test_methods_for_the_shop_are_in_the_contract() -> None:
     names = {method.name for service in (_HISTORY, _SUBSCRIPTION, _WEBHOOK) for method in service.methods}
     assert names > SHOP_METHODS

@@ -16,7 +16,11 @@ class Clock:
     def __init__(self) -> None:
         self.now = START
 
-    def __call__(self) -> int:
+    async def __call__(self, _tenant_id: str) -> int:
+        return self.now
+
+    def instant(self) -> int:
+        """The time, for what does not depend on a tenant."""
         return self.now
 
     def advance(self, *, days: int = 0, seconds: int = 1) -> None:

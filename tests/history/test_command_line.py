@@ -26,7 +26,11 @@ FILE = """customer,date,item,quantity,price
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (port,) = free_ports(1)
-    variables = {"PANTREE_HISTORY_PORT": str(port), "PANTREE_HISTORY_STORE_URL": "sqlite://:memory:"}
+    variables = {
+        "PANTREE_HISTORY_PORT": str(port),
+        "PANTREE_HISTORY_STORE_URL": "sqlite://:memory:",
+        "PANTREE_HISTORY_TEST_TENANTS": '["sandbox"]',
+    }
     with subprocess.Popen([sys.executable, "-m", "pantree_history"], env={**os.environ, **variables}) as process:
         wait_until_serving(port)
         yield f"127.0.0.1:{port}"

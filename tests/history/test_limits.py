@@ -60,8 +60,8 @@ async def test_lines_that_are_no_longer_kept_are_refused(history: History, clock
         InvalidInput, match=r"purchases\[1\]\.date: must not be before .*: purchases are kept for 3,650"
     ):
         await history.append(SMALL, [line(1, 1, TODAY), line(1, 2, old)])
-    assert FIRST_DAY + old not in history.days("small")
-    assert FIRST_DAY + old + 1 in history.days("small")
+    assert FIRST_DAY + old not in await history.days("small")
+    assert FIRST_DAY + old + 1 in await history.days("small")
 
 
 async def test_maintenance_serves_all_tenants_and_forgets_old_imports(

@@ -99,6 +99,45 @@ def test_levers_change_what_is_shown(address: str, milk: tuple[str, str]) -> Non
     assert "operator" in pantree(address, "events", *milk)
 
 
+def test_household_is_paused_and_the_clock_of_a_test_tenant_ends_the_pause(address: str) -> None:
+    sandbox = ("--tenant", "sandbox")
+    for name in ("milk", "tea", "oats"):
+        pantree(address, "create", "4711", name, "--every", "weekly", "--first", day(0), "--id", name, *sandbox)
+    pantree(address, "pause", "4711", "oats", *sandbox)
+    paused = pantree(address, "pause", "4711", "--all", "--until", day(4), *sandbox)
+    assert re.findall(r"^ *(milk|tea|oats) .* paused", paused, re.M) == ["milk", "tea"]
+    assert "Nothing changed." in pantree(address, "pause", "4711", "--all", "--until", day(4), *sandbox)
+    shown = pantree(address, "clock", "show", *sandbox)
+    assert re.fullmatch(r"The clock is at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n", shown)
+    assert shown == pantree(address, "clock", "show", *sandbox)
+    assert "Events of subscriptions: 0;" in pantree(address, "clock", "advance", day(3), *sandbox)
+    advanced = pantree(address, "clock", "advance", "--days", "30", *sandbox)
+    assert f"The clock is at {day(3, 30)} 00:00:00 UTC." in advanced
+    assert "Events of subscriptions: 2;" in advanced
+    listed = pantree(address, "list", "4711", *sandbox)
+    assert re.findall(r"^ *(\w+) .* (active|paused)", listed, re.M) == [
+        ("milk", "active"), ("oats", "paused"), ("tea", "active"),
+    ]  # fmt: skip
+    assert "Nothing changed." in pantree(address, "resume", "4711", "--all", *sandbox)
+    with pytest.raises(InvalidState, match="no test clock"):
+        pantree(address, "clock", "show")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pause", "4711"),
+        ("resume", "4711", "s-1", "--all"),
+        ("pause", "4711", "--all", "--etag", "x"),
+        ("clock", "advance"),
+    ],
+)
+def test_one_or_all_must_be_named(address: str, arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, ["subscriptions", *arguments, "--address", address])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
 def test_a_change_is_made_once_and_only_to_the_known_version(address: str, milk: tuple[str, str]) -> None:
     (before,) = map(json.loads, pantree_json(address, "list", milk[0]))
     again = [pantree(address, "skip", *milk, "--request-id", "one", "--etag", before["etag"]) for _ in range(2)]

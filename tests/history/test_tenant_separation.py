@@ -23,6 +23,8 @@ from pantree.subscription.v1 import subscription_service_pb2_grpc as subscriptio
 from pantree.subscription.v1 import webhook_service_pb2 as webhooks
 from pantree.subscription.v1 import webhook_service_pb2_grpc as webhook_rpc
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
+from pantree_history.core.advance import ClockAdvance
+from pantree_history.core.clocks import TenantClocks
 from pantree_history.core.history import History, bucket_of
 from pantree_history.core.subscriptions.keeper import Subscriptions
 from pantree_history.core.subscriptions.store import CombinedStore
@@ -52,6 +54,13 @@ NOT_COMPARED = {
     "id",
     "secret",
 }
+
+
+class Everyone:
+    """All tenants."""
+
+    def __contains__(self, _tenant_id: object) -> bool:
+        return True
 
 
 class Step(NamedTuple):
@@ -117,6 +126,10 @@ CALLS: dict[str, Callable[[Step], Message]] = {
     "ChangeSubscription": of_subscription(
         subscriptions.ChangeSubscriptionRequest, change_quantity=subscriptions.ChangeQuantity(quantity=3)
     ),
+    "ResumeSubscriptions": of_customer(subscriptions.ResumeSubscriptionsRequest, request_id="r"),
+    "PauseSubscriptions": of_customer(subscriptions.PauseSubscriptionsRequest, until="2026-08-01"),
+    "GetTestClock": plain(subscriptions.GetTestClockRequest),
+    "AdvanceTestClock": lambda step: subscriptions.AdvanceTestClockRequest(now=f"2026-06-{10 + step.number:02}"),
     "RecordDelivery": of_subscription(
         subscriptions.RecordDeliveryRequest, sequence=1, report=subscriptions.DELIVERY_REPORT_SENT
     ),
@@ -178,10 +191,11 @@ class Receiver:
 
 
 def part(store: CombinedStore) -> ServiceSpec:
-    """The service with a clock that stands still."""
+    """The service, in which every tenant has a test clock."""
     clock = Clock()
-    kept, subscribed = History(store, KEY, clock), Subscriptions(store.subscriptions, KEY, clock)
-    hooked = Webhooks(store.webhooks, Receiver(), KEY, clock)
+    clocks = TenantClocks(store, Everyone(), clock)
+    kept, subscribed = History(store, KEY, clocks), Subscriptions(store.subscriptions, KEY, clocks)
+    hooked = Webhooks(store.webhooks, Receiver(), KEY, clock.instant)
 
     async def open_store() -> None:
         await kept.open()
@@ -193,7 +207,7 @@ def part(store: CombinedStore) -> ServiceSpec:
                 HistoryServicer(kept, subscribed), server
             ),
             SERVICES[1][0].full_name: lambda server: subscription_rpc.add_SubscriptionServiceServicer_to_server(
-                SubscriptionServicer(subscribed), server
+                SubscriptionServicer(subscribed, ClockAdvance(clocks, kept, subscribed)), server
             ),
             SERVICES[2][0].full_name: lambda server: webhook_rpc.add_WebhookServiceServicer_to_server(
                 WebhookServicer(hooked), server

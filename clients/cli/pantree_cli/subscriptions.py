@@ -4,8 +4,8 @@ import inspect
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,8 +49,11 @@ from pantree_client.subscriptions import (
     SubscriptionRequest,
     to_change,
     to_change_request,
+    to_changes,
+    to_clock_advance,
     to_delivery,
     to_offer,
+    to_pause_request,
     to_subscription,
     to_subscription_event,
 )
@@ -89,6 +92,10 @@ NextDelivery = Annotated[int, _option("N", "Number of the delivery; by default t
 OptionalQuantity = Annotated[int | None, _option("N", "Units of a delivery; by default those of the offer.")]
 Actor = Annotated[str, _option("NAME", "Who causes the change; it is kept with each event.")]
 Etag = Annotated[str, _option("ETAG", "Change nothing unless the subscription still has this etag.")]
+OptionalSubscriptionId = Annotated[
+    str, typer.Argument(metavar="[SUBSCRIPTION]", help="Id of the subscription; not with --all.")
+]
+OfAll = Annotated[bool, typer.Option("--all", help="All subscriptions of the customer at once.")]
 RequestId = Annotated[str, _option("ID", "Makes it safe to repeat the command; by default a random one.")]
 
 subscriptions_app = typer.Typer(
@@ -100,6 +107,16 @@ subscriptions_app = typer.Typer(
         "pantree subscriptions skip 4711 SUBSCRIPTION",
     ),
 )
+clock_app = typer.Typer(
+    help="Show and advance the clock of a test tenant.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=examples(
+        "pantree subscriptions clock show --tenant sandbox",
+        "pantree subscriptions clock advance 2027-01-31 --tenant sandbox",
+    ),
+)
+subscriptions_app.add_typer(clock_app, name="clock")
 
 
 def _command(name: str, *lines: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -355,20 +372,56 @@ def send_now() -> Lever:
     return SendNow()
 
 
-@_lever("pause", "pause 4711 SUBSCRIPTION", "pause 4711 SUBSCRIPTION --until 2027-01-10")
+@_command("pause", "pause 4711 SUBSCRIPTION --until 2027-01-10", "pause 4711 --all --until 2027-01-10")
 def pause(
+    customer_id: CustomerId,
+    subscription_id: OptionalSubscriptionId = "",
+    of_all: OfAll = False,
     until: Annotated[
         datetime | None, _option("DATE", "Day on which deliveries go on; by default not at all.", formats=[_DAY])
     ] = None,
-) -> Lever:
-    """Deliver nothing for a while. What is past its cut-off still arrives."""
-    return Pause(until and until.date())
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Deliver nothing for a while. What is past its cut-off still arrives.
+
+    With --all, also what begins during the pause is paused; what was paused alone for as long stays as it is.
+    """
+    _check_one_or_all(subscription_id, etag, of_all=of_all)
+    service, day = Service(tenant, address, certificates), until and until.date()
+    if of_all:
+        request = to_pause_request(customer_id, day, request_id=request_id or uuid.uuid4().hex, actor=actor)
+        _print_changes(to_changes(service.call("PauseSubscriptions", request)))
+    else:
+        service.change(customer_id, subscription_id, Pause(day), actor, etag, request_id)
 
 
-@_lever("resume", "resume 4711 SUBSCRIPTION")
-def resume() -> Lever:
-    """End a pause."""
-    return Resume()
+@_command("resume", "resume 4711 SUBSCRIPTION", "resume 4711 --all")
+def resume(
+    customer_id: CustomerId,
+    subscription_id: OptionalSubscriptionId = "",
+    of_all: OfAll = False,
+    actor: Actor = "operator",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """End a pause; with --all, that of pause --all and none of a single subscription."""
+    _check_one_or_all(subscription_id, etag, of_all=of_all)
+    service = Service(tenant, address, certificates)
+    if of_all:
+        request = messages.ResumeSubscriptionsRequest(
+            customer_id=customer_id, request_id=request_id or uuid.uuid4().hex, actor=actor
+        )
+        _print_changes(to_changes(service.call("ResumeSubscriptions", request)))
+    else:
+        service.change(customer_id, subscription_id, Resume(), actor, etag, request_id)
 
 
 @_lever("interval", "interval 4711 SUBSCRIPTION 3w", "interval 4711 SUBSCRIPTION '1 month' --next 2027-01-31")
@@ -427,6 +480,42 @@ def reactivate(
 ) -> Lever:
     """Take back an announced cancellation, or begin again."""
     return Reactivate(next_date and next_date.date())
+
+
+@clock_app.command("show", epilog=examples("pantree subscriptions clock show --tenant sandbox"))
+def show_clock(tenant: Tenant = "", address: HistoryAddress = "", certificates: Certificates = None) -> None:
+    """Show the time of a test tenant."""
+    answer = Service(tenant, address, certificates).call("GetTestClock", messages.GetTestClockRequest())
+    print_text(_clock_text(answer.now))
+
+
+@clock_app.command(
+    "advance",
+    epilog=examples(
+        "pantree subscriptions clock advance 2027-01-31 --tenant sandbox",
+        "pantree subscriptions clock advance 2027-03-28T01:00:00Z --tenant sandbox",
+        "pantree subscriptions clock advance --days 30 --tenant sandbox",
+    ),
+)
+def advance_clock(
+    now: Annotated[str, typer.Argument(metavar="[TIME]", help="The new time, or a day, which begins in UTC.")] = "",
+    days: Annotated[int | None, _option("N", "Days from the time of the clock, instead of TIME.", min=1)] = None,
+    tenant: Tenant = "",
+    address: HistoryAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Set the clock to a later time. What would have happened until then happens."""
+    if bool(now) == (days is not None):
+        raise typer.BadParameter("send either TIME or --days")
+    service = Service(tenant, address, certificates)
+    if days is not None:
+        known = service.call("GetTestClock", messages.GetTestClockRequest()).now
+        now = (datetime.fromisoformat(known) + timedelta(days=days)).isoformat()
+    advanced = to_clock_advance(service.call("AdvanceTestClock", messages.AdvanceTestClockRequest(now=now)))
+    print_text(_clock_text(advanced.now.astimezone(UTC).isoformat()))
+    print_text(
+        f"Events of subscriptions: {advanced.event_count}; removed lines of purchases: {advanced.removed_line_count}."
+    )
 
 
 class Service:
@@ -505,7 +594,8 @@ def _content(one: Offer | CustomerSubscription) -> str:
 def _state(one: CustomerSubscription) -> str:
     """Status with its days."""
     if one.status == "paused":
-        return f"paused until {one.pause_until}" if one.pause_until else "paused"
+        paused = "paused with all" if one.household_pause else "paused"
+        return f"{paused} until {one.pause_until}" if one.pause_until else paused
     if one.cancel_on:
         return f"cancelled on {one.cancel_on}" if one.status == "cancelled" else f"{one.status}, ends {one.cancel_on}"
     return one.status
@@ -573,6 +663,24 @@ def _print_change(changed: SubscriptionChange) -> None:
     _print_subscription(changed.subscription)
     if changed.subscription.next_deliveries:
         console.print(_deliveries_table(changed.subscription.item, changed.subscription.next_deliveries))
+
+
+def _check_one_or_all(subscription_id: str, etag: str, *, of_all: bool) -> None:
+    if bool(subscription_id) == of_all:
+        raise typer.BadParameter("send either SUBSCRIPTION or --all")
+    if of_all and etag:
+        raise typer.BadParameter("--etag is of one subscription; it cannot be used with --all")
+
+
+def _print_changes(changes: Sequence[SubscriptionChange]) -> None:
+    if not changes:
+        print_text("Nothing changed.")
+        return
+    console.print(_subscriptions_table(one.subscription for one in changes))
+
+
+def _clock_text(now: str) -> str:
+    return f"The clock is at {now[:19].replace('T', ' ')} UTC."
 
 
 def _event_text(event: SubscriptionEvent) -> str:

@@ -45,6 +45,7 @@ from pantree_client.results import (
     to_status,
 )
 from pantree_client.subscriptions import (
+    ClockAdvance,
     CustomerSubscription,
     DeliveryReport,
     Lever,
@@ -56,8 +57,11 @@ from pantree_client.subscriptions import (
     SubscriptionRequest,
     to_change,
     to_change_request,
+    to_changes,
+    to_clock_advance,
     to_delivery,
     to_offer,
+    to_pause_request,
     to_record_request,
     to_subscription,
     to_subscription_event,
@@ -507,6 +511,72 @@ class PantreeClient:
             customer_id, subscription_id, lever, etag=etag, request_id=request_id or _random_id(), actor=actor
         )
         return to_change(await self._opened.change_subscription(request, self._seconds(timeout_seconds)))
+
+    async def pause_subscriptions(
+        self,
+        customer_id: str,
+        until: date | None = None,
+        *,
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> tuple[SubscriptionChange, ...]:
+        """Pauses all subscriptions of a customer, also those that begin later; returns those that it changed.
+
+        What is paused alone for as long, or has ended, stays as it is.
+
+        Args:
+            customer_id: the customer.
+            until: day on which deliveries go on; None for a pause until `resume_subscriptions`.
+            request_id: as in `create_offer`.
+            actor: as in `create_offer`.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            CustomerErased: when the customer was erased and has not consented again.
+            RequestIdReused: when the request_id was sent before with another request.
+            PantreeError: as in `process`.
+        """
+        request = to_pause_request(customer_id, until, request_id=request_id or _random_id(), actor=actor)
+        return to_changes(await self._opened.pause_subscriptions(request, self._seconds(timeout_seconds)))
+
+    async def resume_subscriptions(
+        self, customer_id: str, *, request_id: str = "", actor: str = "", timeout_seconds: float | None = None
+    ) -> tuple[SubscriptionChange, ...]:
+        """Ends what `pause_subscriptions` began, and nothing that was paused alone; returns those that it changed.
+
+        Arguments and errors as in `pause_subscriptions`.
+        """
+        request = subscription_messages.ResumeSubscriptionsRequest(
+            customer_id=customer_id, request_id=request_id or _random_id(), actor=actor
+        )
+        return to_changes(await self._opened.resume_subscriptions(request, self._seconds(timeout_seconds)))
+
+    async def test_clock(self, *, timeout_seconds: float | None = None) -> datetime:
+        """Returns the time of a test tenant, which stands still until it is advanced.
+
+        Raises:
+            InvalidState: when the tenant has no test clock.
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.GetTestClockRequest()
+        answer = await self._opened.get_test_clock(request, self._seconds(timeout_seconds))
+        return datetime.fromisoformat(answer.now)
+
+    async def advance_test_clock(self, now: datetime | date, *, timeout_seconds: float | None = None) -> ClockAdvance:
+        """Sets the clock of a test tenant to a later time. What would have happened until then happens.
+
+        Args:
+            now: the new time, with a time zone; of a day, its beginning in UTC.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            InvalidState: when the tenant has no test clock.
+            InvalidInput: when the time is before that of the clock.
+            PantreeError: as in `process`.
+        """
+        request = subscription_messages.AdvanceTestClockRequest(now=now.isoformat())
+        return to_clock_advance(await self._opened.advance_test_clock(request, self._seconds(timeout_seconds)))
 
     async def record_delivery(
         self,

@@ -2,16 +2,23 @@
 
 import calendar
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 
 from pantree.subscription.v1 import subscription_service_pb2 as messages
-from pantree_runtime.errors import EtagMismatch, InvalidState, NotFound, RequestIdReused
+from pantree_runtime.errors import (
+    EtagMismatch,
+    FieldViolation,
+    InvalidInput,
+    InvalidState,
+    NotFound,
+    RequestIdReused,
+)
 
 TODAY = date(2026, 6, 1)
-"""Constant, so that tests are repeatable."""
+"""Day until the clock is advanced; constant, so that tests are repeatable."""
 NOW = f"{TODAY.isoformat()}T00:00:00.000000Z"
 _DELIVERIES = 6
 _UNIT_DAYS = {messages.INTERVAL_UNIT_DAY: 1, messages.INTERVAL_UNIT_WEEK: 7}
@@ -24,7 +31,8 @@ _Key = tuple[str, str]
 class FakeSubscriptions:
     """Keeps offers and subscriptions, each with six deliveries.
 
-    It knows no cut-offs, no time and no states that forbid a lever. It has request_id and etag, as the service has.
+    It knows no cut-offs, no time zones and no states that forbid a lever. It has request_id and etag, as the service
+    has. A pause of all subscriptions leaves those alone that are paused already. Its clock is that of a test tenant.
     """
 
     def __init__(self) -> None:
@@ -34,6 +42,10 @@ class FakeSubscriptions:
         """By customer_id and subscription_id."""
         self.events: dict[_Key, list[messages.SubscriptionEvent]] = {}
         """By customer_id and subscription_id."""
+        self.pauses: dict[str, str] = {}
+        """Ends of pauses of all subscriptions, empty for none, by customer_id."""
+        self.now = datetime.combine(TODAY, datetime.min.time(), UTC)
+        """Time of the clock."""
         self._answers: dict[_Key, tuple[bytes, Any]] = {}
 
     def erase(self, customer_id: str) -> None:
@@ -41,10 +53,12 @@ class FakeSubscriptions:
         for kept in (self.offers, self.subscriptions, self.events, self._answers):
             for key in [key for key in kept if key[0] == customer_id]:
                 del kept[key]
+        self.pauses.pop(customer_id, None)
 
     def move(self, source_id: str, customer_id: str) -> int:
         """Moves what a customer has to another one; the number of subscriptions."""
         count = sum(key[0] == source_id for key in self.subscriptions)
+        self.pauses.pop(source_id, None)
         stored: list[dict[_Key, Any]] = [self.offers, self.subscriptions, self.events, self._answers]
         for kept in stored:
             for key in [key for key in kept if key[0] == source_id]:
@@ -79,10 +93,101 @@ class FakeSubscriptions:
         def change() -> messages.ChangeSubscriptionResponse:
             one = self._subscription(request)
             _check_etag(one, request.etag)
-            event = self._add_event(one, request.actor, *_change(one, request))
+            event = self._add_event(one, request.actor, *_change(one, request, self.now.date()))
             return messages.ChangeSubscriptionResponse(subscription=one, events=[event])
 
         return self._once(request, change)
+
+    def pause_subscriptions(self, request: messages.PauseSubscriptionsRequest) -> messages.PauseSubscriptionsResponse:
+        """See `Transport`."""
+
+        def pause() -> messages.PauseSubscriptionsResponse:
+            self.pauses[request.customer_id] = request.until
+            return messages.PauseSubscriptionsResponse(
+                changed=[
+                    self._pause(one, request.actor)
+                    for one in self._all(request.customer_id)
+                    if one.status == messages.SUBSCRIPTION_STATUS_ACTIVE
+                    or (one.household_pause and one.pause_until != request.until)
+                ]
+            )
+
+        return self._once(request, pause)
+
+    def resume_subscriptions(
+        self, request: messages.ResumeSubscriptionsRequest
+    ) -> messages.ResumeSubscriptionsResponse:
+        """See `Transport`."""
+
+        def resume() -> messages.ResumeSubscriptionsResponse:
+            self.pauses.pop(request.customer_id, None)
+            paused = [one for one in self._all(request.customer_id) if one.household_pause]
+            return messages.ResumeSubscriptionsResponse(changed=[self._resume(one, request.actor) for one in paused])
+
+        return self._once(request, resume)
+
+    def get_test_clock(self, _request: messages.GetTestClockRequest) -> messages.GetTestClockResponse:
+        """See `Transport`."""
+        return messages.GetTestClockResponse(now=self._time())
+
+    def advance_test_clock(self, request: messages.AdvanceTestClockRequest) -> messages.AdvanceTestClockResponse:
+        """See `Transport`."""
+        now = datetime.fromisoformat(request.now)
+        now = now if now.tzinfo else now.replace(tzinfo=UTC)
+        if now < self.now:
+            raise InvalidInput([FieldViolation("now", "must not be before the time of the clock")])
+        count = 0
+        while due := min(self._due(now.date()), default=None):
+            day, key = due
+            self.now = max(self.now, datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC))
+            self._end(self.subscriptions[key], day)
+            count += 1
+        self.now = now
+        return messages.AdvanceTestClockResponse(now=self._time(), event_count=count)
+
+    def _due(self, today: date) -> list[tuple[str, _Key]]:
+        """Days until today that end something, with the keys of their subscriptions."""
+        running = (messages.SUBSCRIPTION_STATUS_ACTIVE, messages.SUBSCRIPTION_STATUS_PAUSED)
+        return [
+            (day, key)
+            for key, one in self.subscriptions.items()
+            if one.status in running
+            for day in (one.pause_until, one.cancel_on, one.expires_on)
+            if day and day <= today.isoformat()
+        ]
+
+    def _end(self, one: messages.CustomerSubscription, day: str) -> None:
+        """Ends a pause or a subscription on its day."""
+        if one.pause_until == day:
+            self._resume(one, "schedule")
+            return
+        is_cancelled = one.cancel_on == day
+        one.status = messages.SUBSCRIPTION_STATUS_CANCELLED if is_cancelled else messages.SUBSCRIPTION_STATUS_EXPIRED
+        one.pause_until, one.household_pause = "", False
+        data = messages.EventData(date=day, cancellation=one.cancellation if is_cancelled else None)
+        self._add_event(one, "schedule", "subscription.cancelled" if is_cancelled else "subscription.expired", data)
+
+    def _all(self, customer_id: str) -> list[messages.CustomerSubscription]:
+        return [one for (customer, _), one in sorted(self.subscriptions.items()) if customer == customer_id]
+
+    def _pause(self, one: messages.CustomerSubscription, actor: str) -> messages.ChangedSubscription:
+        """Pauses a subscription with all others."""
+        one.status, one.household_pause = messages.SUBSCRIPTION_STATUS_PAUSED, True
+        one.pause_until = self.pauses[one.customer_id]
+        data = messages.EventData(date=self.now.date().isoformat(), until=one.pause_until, household_pause=True)
+        return messages.ChangedSubscription(
+            subscription=one, events=[self._add_event(one, actor, "subscription.paused", data)]
+        )
+
+    def _resume(self, one: messages.CustomerSubscription, actor: str) -> messages.ChangedSubscription:
+        one.status, one.pause_until, one.household_pause = messages.SUBSCRIPTION_STATUS_ACTIVE, "", False
+        data = messages.EventData(date=self.now.date().isoformat())
+        return messages.ChangedSubscription(
+            subscription=one, events=[self._add_event(one, actor, "subscription.resumed", data)]
+        )
+
+    def _time(self) -> str:
+        return self.now.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     def record_delivery(self, request: messages.RecordDeliveryRequest) -> messages.RecordDeliveryResponse:
         """See `Transport`."""
@@ -132,7 +237,7 @@ class FakeSubscriptions:
             interval=request.interval,
             channel=request.channel,
             recommendation_id=request.recommendation_id,
-            shown_at=NOW,
+            shown_at=self._time(),
         )
         self.offers[request.customer_id, offer.offer_id] = offer
         return messages.CreateOfferResponse(offer=offer)
@@ -159,7 +264,7 @@ class FakeSubscriptions:
             offer_id=offer.offer_id,
             recommendation_id=request.recommendation_id or offer.recommendation_id,
             consent=request.consent,
-            created_at=NOW,
+            created_at=self._time(),
         )
         one.next_deliveries.extend(messages.SubscriptionDelivery(sequence=number + 1) for number in range(_DELIVERIES))
         _schedule(one, 0, date.fromisoformat(one.anchor_date))
@@ -168,6 +273,9 @@ class FakeSubscriptions:
         offer.subscription_id = one.subscription_id
         data = messages.EventData(date=one.anchor_date, quantity=one.quantity, item=one.item, interval=one.interval)
         self._add_event(one, request.actor, "subscription.created", data)
+        until = self.pauses.get(one.customer_id)
+        if until is not None and (not until or until > self.now.date().isoformat()):
+            self._pause(one, request.actor)
         return messages.CreateSubscriptionResponse(subscription=one)
 
     def _subscription(self, request: Any) -> messages.CustomerSubscription:
@@ -181,15 +289,15 @@ class FakeSubscriptions:
     ) -> messages.SubscriptionEvent:
         events = self.events[one.customer_id, one.subscription_id]
         event = messages.SubscriptionEvent(
-            number=len(events) + 1, type=f"com.pantree.{kind}", occurred_at=NOW, actor=actor, data=data
+            number=len(events) + 1, type=f"com.pantree.{kind}", occurred_at=self._time(), actor=actor, data=data
         )
         events.append(event)
-        one.version, one.etag, one.changed_at = event.number, f"fake-{event.number}", NOW
+        one.version, one.etag, one.changed_at = event.number, f"fake-{event.number}", self._time()
         return event
 
 
 def _change(
-    one: messages.CustomerSubscription, request: messages.ChangeSubscriptionRequest
+    one: messages.CustomerSubscription, request: messages.ChangeSubscriptionRequest, today: date
 ) -> tuple[str, messages.EventData]:
     """Type and data of the event of a lever, after the change."""
     name = request.WhichOneof("lever")
@@ -212,13 +320,15 @@ def _change(
             return "delivery.moved", messages.EventData(sequence=delivery.sequence, date=lever.date)
         case "send_now":
             delivery = _delivery(one, 0)
-            delivery.status, delivery.date = messages.DELIVERY_STATUS_LOCKED, TODAY.isoformat()
+            delivery.status, delivery.date = messages.DELIVERY_STATUS_LOCKED, today.isoformat()
             return "delivery.locked", messages.EventData(sequence=delivery.sequence, date=delivery.date)
         case "pause":
             one.status, one.pause_until = messages.SUBSCRIPTION_STATUS_PAUSED, lever.until
+            one.household_pause = False
             return "subscription.paused", messages.EventData(until=lever.until)
         case "resume":
             one.status, one.pause_until = messages.SUBSCRIPTION_STATUS_ACTIVE, ""
+            one.household_pause = False
             return "subscription.resumed", messages.EventData()
         case "reactivate":
             one.status, one.cancel_on = messages.SUBSCRIPTION_STATUS_ACTIVE, ""
@@ -245,11 +355,12 @@ def _change(
             return "subscription.item_changed", messages.EventData(item=lever.item)
         case "cancel":
             one.cancellation.CopyFrom(lever.cancellation)
-            one.cancel_on = lever.cancel_on or TODAY.isoformat()
+            one.cancel_on = lever.cancel_on or today.isoformat()
             data = messages.EventData(date=one.cancel_on, cancellation=lever.cancellation)
             if lever.cancel_on:
                 return "subscription.cancellation_scheduled", data
             one.status = messages.SUBSCRIPTION_STATUS_CANCELLED
+            one.pause_until, one.household_pause = "", False
             return "subscription.cancelled", data
 
 

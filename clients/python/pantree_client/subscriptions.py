@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal, get_args
 
 from pantree.subscription.v1 import subscription_service_pb2 as messages
@@ -321,6 +321,8 @@ class CustomerSubscription:
     """Number of its events."""
     etag: str
     """Identifies this version for the next change."""
+    household_pause: bool
+    """Whether it is paused with all subscriptions of the customer."""
     mirror: SubscriptionMirror | None
     """None if it is kept by Pantree."""
     message: messages.CustomerSubscription = field(repr=False, compare=False)
@@ -349,6 +351,39 @@ class SubscriptionChange:
     subscription: CustomerSubscription
     events: tuple[SubscriptionEvent, ...]
     """Those of this call; empty if it changed nothing."""
+
+
+@dataclass(frozen=True)
+class ClockAdvance:
+    """The clock of a test tenant after it was advanced, and what happened on the way."""
+
+    now: datetime
+    event_count: int
+    """Events of subscriptions."""
+    removed_line_count: int
+    """Lines of purchases that are no longer kept, in all revisions."""
+
+
+def to_pause_request(
+    customer_id: str, until: date | None, *, request_id: str, actor: str
+) -> messages.PauseSubscriptionsRequest:
+    """Converts a pause of all subscriptions."""
+    return messages.PauseSubscriptionsRequest(
+        customer_id=customer_id, until=_text(until), request_id=request_id, actor=actor
+    )
+
+
+def to_changes(
+    message: messages.PauseSubscriptionsResponse | messages.ResumeSubscriptionsResponse,
+) -> tuple[SubscriptionChange, ...]:
+    """Converts the answer to a change of all subscriptions."""
+    found: Sequence[messages.ChangedSubscription] = message.changed
+    return tuple(map(to_change, found))
+
+
+def to_clock_advance(message: messages.AdvanceTestClockResponse) -> ClockAdvance:
+    """Converts the answer to an advance of a clock."""
+    return ClockAdvance(datetime.fromisoformat(message.now), message.event_count, message.removed_line_count)
 
 
 def to_change_request(
@@ -446,7 +481,7 @@ def to_subscription_event(message: messages.SubscriptionEvent) -> SubscriptionEv
 
 
 def to_change(
-    message: messages.ChangeSubscriptionResponse | messages.RecordDeliveryResponse,
+    message: messages.ChangeSubscriptionResponse | messages.RecordDeliveryResponse | messages.ChangedSubscription,
 ) -> SubscriptionChange:
     """Converts the answer to a change or a report."""
     events: Sequence[messages.SubscriptionEvent] = message.events

@@ -25,6 +25,7 @@ from pantree_client.results import (
     Status,
 )
 from pantree_client.subscriptions import (
+    ClockAdvance,
     CustomerSubscription,
     DeliveryReport,
     Lever,
@@ -272,6 +273,38 @@ class SyncPantreeClient:
             timeout_seconds=timeout_seconds,
         )
         return self._wait_for(call)
+
+    def pause_subscriptions(
+        self,
+        customer_id: str,
+        until: date | None = None,
+        *,
+        request_id: str = "",
+        actor: str = "",
+        timeout_seconds: float | None = None,
+    ) -> tuple[SubscriptionChange, ...]:
+        """See `PantreeClient.pause_subscriptions`."""
+        call = self._client.pause_subscriptions(
+            customer_id, until, request_id=request_id, actor=actor, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def resume_subscriptions(
+        self, customer_id: str, *, request_id: str = "", actor: str = "", timeout_seconds: float | None = None
+    ) -> tuple[SubscriptionChange, ...]:
+        """See `PantreeClient.resume_subscriptions`."""
+        call = self._client.resume_subscriptions(
+            customer_id, request_id=request_id, actor=actor, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def test_clock(self, *, timeout_seconds: float | None = None) -> datetime:
+        """See `PantreeClient.test_clock`."""
+        return self._wait_for(self._client.test_clock(timeout_seconds=timeout_seconds))
+
+    def advance_test_clock(self, now: datetime | date, *, timeout_seconds: float | None = None) -> ClockAdvance:
+        """See `PantreeClient.advance_test_clock`."""
+        return self._wait_for(self._client.advance_test_clock(now, timeout_seconds=timeout_seconds))
 
     def record_delivery(
         self,

@@ -94,6 +94,8 @@ class FakePantree:
             subscription.CreateOfferRequest
             | subscription.CreateSubscriptionRequest
             | subscription.ChangeSubscriptionRequest
+            | subscription.PauseSubscriptionsRequest
+            | subscription.ResumeSubscriptionsRequest
             | subscription.RecordDeliveryRequest
         ] = []
         """Every request that changes offers or subscriptions, oldest first."""
@@ -421,6 +423,36 @@ class FakePantree:
         self.subscription_requests.append(request)
         self._raise_next_failure()
         return self.subscriptions.change_subscription(request)
+
+    async def pause_subscriptions(
+        self, request: subscription.PauseSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.PauseSubscriptionsResponse:
+        """See `Transport`."""
+        self.subscription_requests.append(request)
+        self._raise_next_failure()
+        return self.subscriptions.pause_subscriptions(request)
+
+    async def resume_subscriptions(
+        self, request: subscription.ResumeSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ResumeSubscriptionsResponse:
+        """See `Transport`."""
+        self.subscription_requests.append(request)
+        self._raise_next_failure()
+        return self.subscriptions.resume_subscriptions(request)
+
+    async def get_test_clock(
+        self, request: subscription.GetTestClockRequest, timeout_seconds: float
+    ) -> subscription.GetTestClockResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.get_test_clock(request)
+
+    async def advance_test_clock(
+        self, request: subscription.AdvanceTestClockRequest, timeout_seconds: float
+    ) -> subscription.AdvanceTestClockResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        return self.subscriptions.advance_test_clock(request)
 
     async def record_delivery(
         self, request: subscription.RecordDeliveryRequest, timeout_seconds: float

@@ -13,7 +13,9 @@ from pantree.subscription.v1 import subscription_service_pb2_grpc as subscriptio
 from pantree.subscription.v1 import webhook_service_pb2_grpc as webhook_rpc
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.backends.webhook_http import HttpSender
-from pantree_history.core.history import History, system_clock
+from pantree_history.core.advance import ClockAdvance
+from pantree_history.core.clocks import TenantClocks, system_clock
+from pantree_history.core.history import History
 from pantree_history.core.lines import MICROSECONDS
 from pantree_history.core.store import COMPONENT
 from pantree_history.core.subscriptions.keeper import Subscriptions
@@ -118,9 +120,12 @@ async def build(settings: HistorySettings, store: CombinedStore | None = None) -
     """
     store = store or store_of(settings)
     ledger_key = ledger_key_of(settings)
-    history = History(store, ledger_key, limits=settings.limits)
-    subscriptions = Subscriptions(store.subscriptions, ledger_key)
-    servicer, subscription_servicer = HistoryServicer(history, subscriptions), SubscriptionServicer(subscriptions)
+    clocks = TenantClocks(store, settings.tenants_with_clock)
+    history = History(store, ledger_key, clocks, settings.limits)
+    subscriptions = Subscriptions(store.subscriptions, ledger_key, clocks)
+    servicer = HistoryServicer(history, subscriptions)
+    advance = ClockAdvance(clocks, history, subscriptions, applies_retention=settings.maintenance_hours > 0)
+    subscription_servicer = SubscriptionServicer(subscriptions, advance)
 
     sender = HttpSender(
         timeout_seconds=settings.webhook_timeout_seconds,
@@ -151,6 +156,8 @@ async def build(settings: HistorySettings, store: CombinedStore | None = None) -
     async def open_store() -> None:
         erased = await history.open()
         _log.info("history opened", place=settings.store.place)
+        if settings.tenants_with_clock:
+            _log.warning("some tenants have a test clock", tenants=sorted(settings.tenants_with_clock))
         if erased:
             _log.warning("customers of the ledger erased again, because a backup was restored", count=erased)
         if settings.maintenance_hours:

@@ -24,7 +24,7 @@ from pantree_history.core.store import (
     StoredRevisions,
 )
 from pantree_history.core.subscriptions.keeper import View
-from pantree_history.core.subscriptions.model import Offer
+from pantree_history.core.subscriptions.model import HouseholdPause, Offer
 from pantree_history.core.subscriptions.store import StoredEvents
 from pantree_history.subscriptions import convert as subscriptions_convert
 from pantree_history.texts import page_token, read_page_token, time_text
@@ -275,6 +275,7 @@ def export_responses(
     offers: Sequence[Offer],
     subscriptions: Sequence[tuple[View, StoredEvents]],
     merges: Sequence[Merge],
+    pause: HouseholdPause | None,
 ) -> Iterator[messages.ExportCustomerResponse]:
     if stored is not None:
         yield messages.ExportCustomerResponse(customer=_customer(stored.state))
@@ -296,6 +297,8 @@ def export_responses(
                 moved_line_count=merge.moved_line_count,
             )
         )
+    if pause is not None:
+        yield messages.ExportCustomerResponse(stored_household_pause=subscriptions_convert.pause_message(pause))
 
 
 def merge_response(merged: Merged) -> messages.MergeCustomersResponse:

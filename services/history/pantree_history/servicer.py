@@ -42,7 +42,7 @@ class HistoryServicer(rpc.HistoryServiceServicer):
                 yield messages.ImportPurchasesResponse(next_row=await self._history.next_row(tenant_id, import_id))
                 continue
             rows, positions, rejected = await asyncio.to_thread(
-                convert.import_rows, request, self._history.days(tenant_id)
+                convert.import_rows, request, await self._history.days(tenant_id)
             )
             progress = None
             if import_id and not request.dry_run:
@@ -92,10 +92,11 @@ class HistoryServicer(rpc.HistoryServiceServicer):
     ) -> AsyncIterator[messages.ExportCustomerResponse]:
         household = Household(tenant_of(context), request.customer_id)
         offers, subscriptions = await self._subscriptions.export(household)
-        read = self._history.revisions if offers or subscriptions else self._history.export
+        pause = await self._subscriptions.household_pause(household)
+        read = self._history.revisions if offers or subscriptions or pause else self._history.export
         stored = await read(household)
         merges = await self._history.merges(household)
-        for response in convert.export_responses(stored, offers, subscriptions, merges):
+        for response in convert.export_responses(stored, offers, subscriptions, merges, pause):
             yield response
 
     async def MergeCustomers(

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_history.core.ledger import MIN_KEY_BYTES
-from pantree_history.core.limits import RETENTION_DAYS, Limits, TenantLimits, parse_tenants
+from pantree_history.core.limits import RETENTION_DAYS, Limits, TenantLimits, parse_tenants, parse_test_tenants
 from pantree_history.core.webhooks.delivery import Rules
 from pantree_runtime.local_files import data_dir
 from pantree_runtime.settings import PartSettings
@@ -85,6 +85,11 @@ class HistorySettings(PartSettings):
         description='Tenants with other limits, as JSON: {"north": {"retention_days": 730, "max_customers": 50000}}. '
         "What is missing is as for all.",
     )
+    test_tenants: str = Field(
+        default="",
+        description='Tenants with a test clock, which stands still until it is advanced, as JSON: ["sandbox"]. "" is '
+        "the tenant of callers without one. Never list a tenant with real customers.",
+    )
     maintenance_hours: float = Field(
         default=24.0,
         ge=0,
@@ -140,6 +145,14 @@ class HistorySettings(PartSettings):
             raise ValueError(f"PANTREE_HISTORY_TENANTS {error}") from error
         return self
 
+    @model_validator(mode="after")
+    def _check_test_tenants(self) -> Self:
+        try:
+            parse_test_tenants(self.test_tenants)
+        except ValueError as error:
+            raise ValueError(f"PANTREE_HISTORY_TEST_TENANTS {error}") from error
+        return self
+
     @property
     def _usual_limits(self) -> Limits:
         return Limits(self.retention_days, self.max_customers, self.max_lines, self.max_lines_per_day)
@@ -148,6 +161,11 @@ class HistorySettings(PartSettings):
     def limits(self) -> TenantLimits:
         """How long purchases of tenants are kept, and how much tenants may store."""
         return TenantLimits(self._usual_limits, parse_tenants(self.tenants, self._usual_limits))
+
+    @property
+    def tenants_with_clock(self) -> frozenset[str]:
+        """Tenants with a test clock."""
+        return parse_test_tenants(self.test_tenants)
 
     @property
     def webhook_rules(self) -> Rules:

@@ -3,10 +3,14 @@
 import base64
 import binascii
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 from pantree_history.core.lines import MICROSECONDS
 from pantree_runtime.errors import FieldViolation, InvalidInput
+
+# 2200-01-01
+_YEARS = (0, 7_258_118_400 * MICROSECONDS)
 
 
 def time_text(instant: int) -> str:
@@ -25,6 +29,20 @@ def read_instant(text: str) -> int | None:
     if moment.tzinfo is None:
         return None
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def instant_of(text: str, field: str) -> int:
+    """Microseconds since 1970-01-01 in UTC of a time with a time zone, or of the beginning of a day in UTC.
+
+    Raises:
+        InvalidInput: it is neither, or not of the years 1970 to 2199.
+    """
+    is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", text) is not None
+    instant = read_instant(f"{text}T00:00:00Z" if is_day else text)
+    if instant is None or not _YEARS[0] <= instant < _YEARS[1]:
+        expected = "must be a time with a time zone, such as 2027-01-31T00:00:00Z, or a day, from 1970 to 2199"
+        raise InvalidInput([FieldViolation(field, expected)])
+    return instant
 
 
 def page_token(*values: object) -> str:

@@ -107,6 +107,26 @@ class Transport(Protocol):
     ) -> subscription.ChangeSubscriptionResponse:
         """Calls `SubscriptionService.ChangeSubscription`."""
 
+    async def pause_subscriptions(
+        self, request: subscription.PauseSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.PauseSubscriptionsResponse:
+        """Calls `SubscriptionService.PauseSubscriptions`."""
+
+    async def resume_subscriptions(
+        self, request: subscription.ResumeSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ResumeSubscriptionsResponse:
+        """Calls `SubscriptionService.ResumeSubscriptions`."""
+
+    async def get_test_clock(
+        self, request: subscription.GetTestClockRequest, timeout_seconds: float
+    ) -> subscription.GetTestClockResponse:
+        """Calls `SubscriptionService.GetTestClock`."""
+
+    async def advance_test_clock(
+        self, request: subscription.AdvanceTestClockRequest, timeout_seconds: float
+    ) -> subscription.AdvanceTestClockResponse:
+        """Calls `SubscriptionService.AdvanceTestClock`."""
+
     async def record_delivery(
         self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
     ) -> subscription.RecordDeliveryResponse:

@@ -239,6 +239,33 @@ class GatewayTransport:
         document = await self._request("POST", path, timeout_seconds, json=rest)
         return _to_message(document, subscription.ChangeSubscriptionResponse())
 
+    async def pause_subscriptions(
+        self, request: subscription.PauseSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.PauseSubscriptionsResponse:
+        path, rest = _customer_path(request, "subscriptions:pause")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, subscription.PauseSubscriptionsResponse())
+
+    async def resume_subscriptions(
+        self, request: subscription.ResumeSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ResumeSubscriptionsResponse:
+        path, rest = _customer_path(request, "subscriptions:resume")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, subscription.ResumeSubscriptionsResponse())
+
+    async def get_test_clock(
+        self, request: subscription.GetTestClockRequest, timeout_seconds: float
+    ) -> subscription.GetTestClockResponse:
+        document = await self._request("GET", "/api/v1/test-clock", timeout_seconds)
+        return _to_message(document, subscription.GetTestClockResponse())
+
+    async def advance_test_clock(
+        self, request: subscription.AdvanceTestClockRequest, timeout_seconds: float
+    ) -> subscription.AdvanceTestClockResponse:
+        path = "/api/v1/test-clock:advance"
+        document = await self._request("POST", path, timeout_seconds, json=_to_json(request))
+        return _to_message(document, subscription.AdvanceTestClockResponse())
+
     async def record_delivery(
         self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
     ) -> subscription.RecordDeliveryResponse:

@@ -169,6 +169,30 @@ class MeshTransport:
         with translate_rpc_errors("history"):
             return await self._subscriptions.ChangeSubscription(request, timeout=timeout_seconds)
 
+    async def pause_subscriptions(
+        self, request: subscription.PauseSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.PauseSubscriptionsResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.PauseSubscriptions(request, timeout=timeout_seconds)
+
+    async def resume_subscriptions(
+        self, request: subscription.ResumeSubscriptionsRequest, timeout_seconds: float
+    ) -> subscription.ResumeSubscriptionsResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.ResumeSubscriptions(request, timeout=timeout_seconds)
+
+    async def get_test_clock(
+        self, request: subscription.GetTestClockRequest, timeout_seconds: float
+    ) -> subscription.GetTestClockResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.GetTestClock(request, timeout=timeout_seconds)
+
+    async def advance_test_clock(
+        self, request: subscription.AdvanceTestClockRequest, timeout_seconds: float
+    ) -> subscription.AdvanceTestClockResponse:
+        with translate_rpc_errors("history"):
+            return await self._subscriptions.AdvanceTestClock(request, timeout=timeout_seconds)
+
     async def record_delivery(
         self, request: subscription.RecordDeliveryRequest, timeout_seconds: float
     ) -> subscription.RecordDeliveryResponse:

@@ -4,7 +4,7 @@
  * ExportCustomerResponse is a piece of what is stored about a customer: first the customer and all lines in batches, if
  * there are any, then the offers, the subscriptions and the merges.
  */
-export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent | StoredOfferEvent | StoredSubscriptionEvent | StoredMergeEvent;
+export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent | StoredOfferEvent | StoredSubscriptionEvent | StoredMergeEvent | StoredHouseholdPauseEvent;
 
 /** customer is the customer. */
 export interface CustomerEvent {
@@ -34,6 +34,12 @@ export interface StoredSubscriptionEvent {
 export interface StoredMergeEvent {
   type: "stored_merge";
   data: StoredMerge;
+}
+
+/** stored_household_pause is the pause of all subscriptions of the customer. */
+export interface StoredHouseholdPauseEvent {
+  type: "stored_household_pause";
+  data: HouseholdPause;
 }
 
 /**
@@ -358,6 +364,8 @@ export interface CustomerSubscription {
   version: number;
   /** etag identifies this version for the next change. */
   etag: string;
+  /** household_pause says that it is paused with all subscriptions of the customer, by PauseSubscriptions. */
+  household_pause: boolean;
   /** mirror is what its engine says of it, if one keeps it; absent if it is kept here. */
   mirror?: SubscriptionMirror;
 }
@@ -654,7 +662,10 @@ export interface SubscriptionEvent {
    * `sent`, `delivered`, `failed`, `out_of_stock`, `substituted`, `returned` or `ordered` (its order has an id in the engine).
    */
   type: string;
-  /** occurred_at is when it was stored, ISO 8601 in UTC. */
+  /**
+   * occurred_at is when it was stored, ISO 8601 in UTC; if the test clock was advanced past the day that came, when that
+   * day began.
+   */
   occurred_at: string;
   /** actor is who caused it; `schedule` if a day came. */
   actor: string;
@@ -670,7 +681,7 @@ export interface EventData {
   date: string;
   /** until is the day, ISO 8601, on which a pause ends; empty if it has no end. */
   until: string;
-  /** skipped_sequences are the deliveries that a pause prevented. */
+  /** skipped_sequences are the deliveries that a pause prevented, of an event that ends the pause. */
   skipped_sequences: number[];
   /** quantity is the number of units. */
   quantity: number;
@@ -686,10 +697,84 @@ export interface EventData {
   offer_id: string;
   /** recommendation_id is the id of the answer that the subscription follows. */
   recommendation_id: string;
+  /** household_pause says that a pause is one of all subscriptions of the customer. */
+  household_pause: boolean;
   /** mirror is the engine that keeps the subscription, and its id there, without the document. */
   mirror: SubscriptionMirror;
   /** order_id is the id of the order of a delivery in the engine. */
   order_id: string;
+}
+
+/** PauseSubscriptionsRequest is a pause of all subscriptions of a customer. */
+export interface PauseSubscriptionsRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+   * one was. Another request with a known request_id is an error. REST takes it from the header Idempotency-Key; empty
+   * for none.
+   * @maxLength 255
+   */
+  request_id?: string;
+  /**
+   * actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+   * event.
+   * @maxLength 128
+   */
+  actor?: string;
+  /**
+   * until is the day, ISO 8601, on which deliveries go on by themselves; empty for a pause without end. It must be after
+   * today in the time zone of each subscription.
+   */
+  until?: string;
+}
+
+/** PauseSubscriptionsResponse holds what was paused. */
+export interface PauseSubscriptionsResponse {
+  /** changed are the subscriptions that this call changed, ordered by subscription_id. */
+  changed: ChangedSubscription[];
+}
+
+/** ChangedSubscription is a subscription after a change of all subscriptions of a customer. */
+export interface ChangedSubscription {
+  /** subscription is the subscription. */
+  subscription: CustomerSubscription;
+  /** events are its events of this call. */
+  events: SubscriptionEvent[];
+}
+
+/** ResumeSubscriptionsRequest ends a pause of all subscriptions of a customer. */
+export interface ResumeSubscriptionsRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+   * one was. Another request with a known request_id is an error. REST takes it from the header Idempotency-Key; empty
+   * for none.
+   * @maxLength 255
+   */
+  request_id?: string;
+  /**
+   * actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+   * event.
+   * @maxLength 128
+   */
+  actor?: string;
+}
+
+/** ResumeSubscriptionsResponse holds what was resumed. */
+export interface ResumeSubscriptionsResponse {
+  /**
+   * changed are the subscriptions that this call changed, ordered by subscription_id. One of them is still paused if it
+   * was paused alone before, and that pause has not ended.
+   */
+  changed: ChangedSubscription[];
 }
 
 /** RecordDeliveryRequest is a report about a delivery. */
@@ -820,6 +905,32 @@ export interface ListEventsResponse {
   events: SubscriptionEvent[];
   /** next_page_token is the token of the next page; empty after the last one. */
   next_page_token: string;
+}
+
+/** GetTestClockResponse is the time of the tenant. */
+export interface GetTestClockResponse {
+  /** now is the time, ISO 8601 in UTC. The clock stands still until it is advanced. */
+  now: string;
+}
+
+/** AdvanceTestClockRequest names a later time. */
+export interface AdvanceTestClockRequest {
+  /**
+   * now is the new time, ISO 8601 with a time zone, such as `2027-01-31T00:00:00Z`, or a day, which means its beginning in
+   * UTC. A time before that of the clock is an error; the same time changes nothing.
+   * @maxLength 40
+   */
+  now: string;
+}
+
+/** AdvanceTestClockResponse is the time of the tenant, and what happened on the way. */
+export interface AdvanceTestClockResponse {
+  /** now is the time, ISO 8601 in UTC. */
+  now: string;
+  /** event_count is the number of events of subscriptions. */
+  event_count: number;
+  /** removed_line_count is the number of removed lines of purchases, in all revisions. */
+  removed_line_count: number;
 }
 
 /** AppendPurchasesRequest holds the lines to store. */
@@ -1129,6 +1240,14 @@ export interface StoredMerge {
   actor: string;
   /** moved_line_count is the number of lines that moved, without those that were removed. */
   moved_line_count: number;
+}
+
+/** HouseholdPause is a pause of all subscriptions of a customer, as it was last requested. */
+export interface HouseholdPause {
+  /** paused_at is when it began, ISO 8601 in UTC. */
+  paused_at: string;
+  /** until is the day, ISO 8601, on which it ends, perhaps in the past; empty if it has no end. */
+  until: string;
 }
 
 /** MergeCustomersRequest names two ids of one household. */

@@ -208,6 +208,10 @@ type ForBackEnds =
   | "getSubscription"
   | "listSubscriptions"
   | "changeSubscription"
+  | "pauseSubscriptions"
+  | "resumeSubscriptions"
+  | "getTestClock"
+  | "advanceTestClock"
   | "recordDelivery"
   | "listDeliveries"
   | "listEvents";

@@ -842,6 +842,7 @@ class ExportCustomerResponse(_message.Message):
     STORED_OFFER_FIELD_NUMBER: _builtins.int
     STORED_SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     STORED_MERGE_FIELD_NUMBER: _builtins.int
+    STORED_HOUSEHOLD_PAUSE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def customer(self) -> Global___StoredCustomer:
         """customer is the customer."""
@@ -862,6 +863,10 @@ class ExportCustomerResponse(_message.Message):
     def stored_merge(self) -> Global___StoredMerge:
         """stored_merge is a merge of another id into this customer."""
 
+    @_builtins.property
+    def stored_household_pause(self) -> _subscription_service_pb2.HouseholdPause:
+        """stored_household_pause is the pause of all subscriptions of the customer."""
+
     def __init__(
         self,
         *,
@@ -870,12 +875,13 @@ class ExportCustomerResponse(_message.Message):
         stored_offer: _subscription_service_pb2.Offer | None = ...,
         stored_subscription: _subscription_service_pb2.StoredSubscription | None = ...,
         stored_merge: Global___StoredMerge | None = ...,
+        stored_household_pause: _subscription_service_pb2.HouseholdPause | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_merge", b"stored_merge", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_household_pause", b"stored_household_pause", "stored_lines", b"stored_lines", "stored_merge", b"stored_merge", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines", "stored_merge", b"stored_merge", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_household_pause", b"stored_household_pause", "stored_lines", b"stored_lines", "stored_merge", b"stored_merge", "stored_offer", b"stored_offer", "stored_subscription", b"stored_subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines", "stored_offer", "stored_subscription", "stored_merge"]  # noqa: Y015
+    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines", "stored_offer", "stored_subscription", "stored_merge", "stored_household_pause"]  # noqa: Y015
     _WhichOneofArgType_piece: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_piece) -> _WhichOneofReturnType_piece | None: ...
 

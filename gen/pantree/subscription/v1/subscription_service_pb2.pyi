@@ -413,6 +413,7 @@ class CustomerSubscription(_message.Message):
     CHANGED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    HOUSEHOLD_PAUSE_FIELD_NUMBER: _builtins.int
     MIRROR_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """subscription_id is its id."""
@@ -450,6 +451,8 @@ class CustomerSubscription(_message.Message):
     """version is the number of its events."""
     etag: _builtins.str
     """etag identifies this version for the next change."""
+    household_pause: _builtins.bool
+    """household_pause says that it is paused with all subscriptions of the customer, by PauseSubscriptions."""
     @_builtins.property
     def item(self) -> Global___SubscribedItem:
         """item is what is delivered."""
@@ -495,11 +498,12 @@ class CustomerSubscription(_message.Message):
         changed_at: _builtins.str = ...,
         version: _builtins.int = ...,
         etag: _builtins.str = ...,
+        household_pause: _builtins.bool = ...,
         mirror: Global___SubscriptionMirror | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "interval", b"interval", "item", b"item", "mirror", b"mirror"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_date", b"anchor_date", "cancel_on", b"cancel_on", "cancellation", b"cancellation", "changed_at", b"changed_at", "consent", b"consent", "created_at", b"created_at", "customer_id", b"customer_id", "cut_off_days", b"cut_off_days", "etag", b"etag", "expires_on", b"expires_on", "interval", b"interval", "interval_days", b"interval_days", "item", b"item", "mirror", b"mirror", "next_deliveries", b"next_deliveries", "offer_id", b"offer_id", "pause_until", b"pause_until", "quantity", b"quantity", "recommendation_id", b"recommendation_id", "status", b"status", "subscription_id", b"subscription_id", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_date", b"anchor_date", "cancel_on", b"cancel_on", "cancellation", b"cancellation", "changed_at", b"changed_at", "consent", b"consent", "created_at", b"created_at", "customer_id", b"customer_id", "cut_off_days", b"cut_off_days", "etag", b"etag", "expires_on", b"expires_on", "household_pause", b"household_pause", "interval", b"interval", "interval_days", b"interval_days", "item", b"item", "mirror", b"mirror", "next_deliveries", b"next_deliveries", "offer_id", b"offer_id", "pause_until", b"pause_until", "quantity", b"quantity", "recommendation_id", b"recommendation_id", "status", b"status", "subscription_id", b"subscription_id", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -629,7 +633,9 @@ class SubscriptionEvent(_message.Message):
     `sent`, `delivered`, `failed`, `out_of_stock`, `substituted`, `returned` or `ordered` (its order has an id in the engine).
     """
     occurred_at: _builtins.str
-    """occurred_at is when it was stored, ISO 8601 in UTC."""
+    """occurred_at is when it was stored, ISO 8601 in UTC; if the test clock was advanced past the day that came, when that
+    day began.
+    """
     actor: _builtins.str
     """actor is who caused it; `schedule` if a day came."""
     @_builtins.property
@@ -670,6 +676,7 @@ class EventData(_message.Message):
     CANCELLATION_FIELD_NUMBER: _builtins.int
     OFFER_ID_FIELD_NUMBER: _builtins.int
     RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
+    HOUSEHOLD_PAUSE_FIELD_NUMBER: _builtins.int
     MIRROR_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
@@ -686,11 +693,13 @@ class EventData(_message.Message):
     """offer_id is the offer that was accepted."""
     recommendation_id: _builtins.str
     """recommendation_id is the id of the answer that the subscription follows."""
+    household_pause: _builtins.bool
+    """household_pause says that a pause is one of all subscriptions of the customer."""
     order_id: _builtins.str
     """order_id is the id of the order of a delivery in the engine."""
     @_builtins.property
     def skipped_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """skipped_sequences are the deliveries that a pause prevented."""
+        """skipped_sequences are the deliveries that a pause prevented, of an event that ends the pause."""
 
     @_builtins.property
     def item(self) -> Global___SubscribedItem:
@@ -722,12 +731,13 @@ class EventData(_message.Message):
         cancellation: Global___Cancellation | None = ...,
         offer_id: _builtins.str = ...,
         recommendation_id: _builtins.str = ...,
+        household_pause: _builtins.bool = ...,
         mirror: Global___SubscriptionMirror | None = ...,
         order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "interval", b"interval", "item", b"item", "mirror", b"mirror"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "date", b"date", "interval", b"interval", "item", b"item", "mirror", b"mirror", "offer_id", b"offer_id", "order_id", b"order_id", "quantity", b"quantity", "reason", b"reason", "recommendation_id", b"recommendation_id", "sequence", b"sequence", "skipped_sequences", b"skipped_sequences", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "date", b"date", "household_pause", b"household_pause", "interval", b"interval", "item", b"item", "mirror", b"mirror", "offer_id", b"offer_id", "order_id", b"order_id", "quantity", b"quantity", "reason", b"reason", "recommendation_id", b"recommendation_id", "sequence", b"sequence", "skipped_sequences", b"skipped_sequences", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1527,6 +1537,188 @@ class ChangeSubscriptionResponse(_message.Message):
 Global___ChangeSubscriptionResponse: _TypeAlias = ChangeSubscriptionResponse  # noqa: Y015
 
 @_typing.final
+class HouseholdPause(_message.Message):
+    """HouseholdPause is a pause of all subscriptions of a customer, as it was last requested."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSED_AT_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    paused_at: _builtins.str
+    """paused_at is when it began, ISO 8601 in UTC."""
+    until: _builtins.str
+    """until is the day, ISO 8601, on which it ends, perhaps in the past; empty if it has no end."""
+    def __init__(
+        self,
+        *,
+        paused_at: _builtins.str = ...,
+        until: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused_at", b"paused_at", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HouseholdPause: _TypeAlias = HouseholdPause  # noqa: Y015
+
+@_typing.final
+class ChangedSubscription(_message.Message):
+    """ChangedSubscription is a subscription after a change of all subscriptions of a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___CustomerSubscription:
+        """subscription is the subscription."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionEvent]:
+        """events are its events of this call."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___CustomerSubscription | None = ...,
+        events: _abc.Iterable[Global___SubscriptionEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangedSubscription: _TypeAlias = ChangedSubscription  # noqa: Y015
+
+@_typing.final
+class PauseSubscriptionsRequest(_message.Message):
+    """PauseSubscriptionsRequest is a pause of all subscriptions of a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    request_id: _builtins.str
+    """request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+    one was. Another request with a known request_id is an error. REST takes it from the header Idempotency-Key; empty
+    for none.
+    """
+    actor: _builtins.str
+    """actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+    event.
+    """
+    until: _builtins.str
+    """until is the day, ISO 8601, on which deliveries go on by themselves; empty for a pause without end. It must be after
+    today in the time zone of each subscription.
+    """
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        until: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "customer_id", b"customer_id", "request_id", b"request_id", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSubscriptionsRequest: _TypeAlias = PauseSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class PauseSubscriptionsResponse(_message.Message):
+    """PauseSubscriptionsResponse holds what was paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedSubscription]:
+        """changed are the subscriptions that this call changed, ordered by subscription_id."""
+
+    def __init__(
+        self,
+        *,
+        changed: _abc.Iterable[Global___ChangedSubscription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSubscriptionsResponse: _TypeAlias = PauseSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class ResumeSubscriptionsRequest(_message.Message):
+    """ResumeSubscriptionsRequest ends a pause of all subscriptions of a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    request_id: _builtins.str
+    """request_id makes a repeated call safe: a call with the same request_id of this customer is answered as the first
+    one was. Another request with a known request_id is an error. REST takes it from the header Idempotency-Key; empty
+    for none.
+    """
+    actor: _builtins.str
+    """actor is who causes the change, such as `customer`, `support:anna` or `engine:recharge`; it is kept with each
+    event.
+    """
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "customer_id", b"customer_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSubscriptionsRequest: _TypeAlias = ResumeSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ResumeSubscriptionsResponse(_message.Message):
+    """ResumeSubscriptionsResponse holds what was resumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedSubscription]:
+        """changed are the subscriptions that this call changed, ordered by subscription_id. One of them is still paused if it
+        was paused alone before, and that pause has not ended.
+        """
+
+    def __init__(
+        self,
+        *,
+        changed: _abc.Iterable[Global___ChangedSubscription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSubscriptionsResponse: _TypeAlias = ResumeSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
 class RecordDeliveryRequest(_message.Message):
     """RecordDeliveryRequest is a report about a delivery."""
 
@@ -1856,3 +2048,96 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class GetTestClockRequest(_message.Message):
+    """GetTestClockRequest asks for the time of the tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTestClockRequest: _TypeAlias = GetTestClockRequest  # noqa: Y015
+
+@_typing.final
+class GetTestClockResponse(_message.Message):
+    """GetTestClockResponse is the time of the tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_FIELD_NUMBER: _builtins.int
+    now: _builtins.str
+    """now is the time, ISO 8601 in UTC. The clock stands still until it is advanced."""
+    def __init__(
+        self,
+        *,
+        now: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTestClockResponse: _TypeAlias = GetTestClockResponse  # noqa: Y015
+
+@_typing.final
+class AdvanceTestClockRequest(_message.Message):
+    """AdvanceTestClockRequest names a later time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_FIELD_NUMBER: _builtins.int
+    now: _builtins.str
+    """now is the new time, ISO 8601 with a time zone, such as `2027-01-31T00:00:00Z`, or a day, which means its beginning in
+    UTC. A time before that of the clock is an error; the same time changes nothing.
+    """
+    def __init__(
+        self,
+        *,
+        now: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceTestClockRequest: _TypeAlias = AdvanceTestClockRequest  # noqa: Y015
+
+@_typing.final
+class AdvanceTestClockResponse(_message.Message):
+    """AdvanceTestClockResponse is the time of the tenant, and what happened on the way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_LINE_COUNT_FIELD_NUMBER: _builtins.int
+    now: _builtins.str
+    """now is the time, ISO 8601 in UTC."""
+    event_count: _builtins.int
+    """event_count is the number of events of subscriptions."""
+    removed_line_count: _builtins.int
+    """removed_line_count is the number of removed lines of purchases, in all revisions."""
+    def __init__(
+        self,
+        *,
+        now: _builtins.str = ...,
+        event_count: _builtins.int = ...,
+        removed_line_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "now", b"now", "removed_line_count", b"removed_line_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceTestClockResponse: _TypeAlias = AdvanceTestClockResponse  # noqa: Y015

@@ -67,6 +67,16 @@ class SubscriptionServiceStub:
                 request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ChangeSubscriptionRequest.SerializeToString,
                 response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ChangeSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.PauseSubscriptions = channel.unary_unary(
+                '/pantree.subscription.v1.SubscriptionService/PauseSubscriptions',
+                request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.PauseSubscriptionsRequest.SerializeToString,
+                response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.PauseSubscriptionsResponse.FromString,
+                _registered_method=True)
+        self.ResumeSubscriptions = channel.unary_unary(
+                '/pantree.subscription.v1.SubscriptionService/ResumeSubscriptions',
+                request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionsRequest.SerializeToString,
+                response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionsResponse.FromString,
+                _registered_method=True)
         self.RecordDelivery = channel.unary_unary(
                 '/pantree.subscription.v1.SubscriptionService/RecordDelivery',
                 request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryRequest.SerializeToString,
@@ -86,6 +96,16 @@ class SubscriptionServiceStub:
                 '/pantree.subscription.v1.SubscriptionService/ListEvents',
                 request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.GetTestClock = channel.unary_unary(
+                '/pantree.subscription.v1.SubscriptionService/GetTestClock',
+                request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.GetTestClockRequest.SerializeToString,
+                response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.GetTestClockResponse.FromString,
+                _registered_method=True)
+        self.AdvanceTestClock = channel.unary_unary(
+                '/pantree.subscription.v1.SubscriptionService/AdvanceTestClock',
+                request_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.AdvanceTestClockRequest.SerializeToString,
+                response_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.AdvanceTestClockResponse.FromString,
                 _registered_method=True)
 
 
@@ -140,6 +160,24 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseSubscriptions(self, request, context):
+        """PauseSubscriptions pauses all subscriptions of a customer at once, until a day or until ResumeSubscriptions. What is
+        paused alone for as long, has ended, or is kept by an engine stays as it is. What begins meanwhile is paused with the
+        others. Another call changes the day on which it ends. It succeeds when there is nothing to pause. An erased customer
+        is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSubscriptions(self, request, context):
+        """ResumeSubscriptions ends what PauseSubscriptions began, and nothing that was paused alone. It succeeds when there is
+        nothing to resume.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordDelivery(self, request, context):
         """RecordDelivery stores what the shop reports about a delivery. A report that is already stored changes nothing;
         one that contradicts what is stored is FAILED_PRECONDITION.
@@ -167,6 +205,22 @@ class SubscriptionServiceServicer:
 
     def ListEvents(self, request, context):
         """ListEvents returns the events of a subscription, ordered by number, without gaps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTestClock(self, request, context):
+        """GetTestClock returns the time of a test tenant. Other tenants have no test clock, which is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdvanceTestClock(self, request, context):
+        """AdvanceTestClock sets the clock of a test tenant to a later time. What would have happened until then happens, in
+        the order of its days: ends of pauses, announced cancellations, expiries, and removals of purchases that are no longer
+        kept. A call that was interrupted can be repeated. Other tenants have no test clock, which is FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,6 +259,16 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ChangeSubscriptionRequest.FromString,
                     response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ChangeSubscriptionResponse.SerializeToString,
             ),
+            'PauseSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSubscriptions,
+                    request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.PauseSubscriptionsRequest.FromString,
+                    response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.PauseSubscriptionsResponse.SerializeToString,
+            ),
+            'ResumeSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSubscriptions,
+                    request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionsRequest.FromString,
+                    response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionsResponse.SerializeToString,
+            ),
             'RecordDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordDelivery,
                     request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.RecordDeliveryRequest.FromString,
@@ -224,6 +288,16 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListEventsRequest.FromString,
                     response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'GetTestClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTestClock,
+                    request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.GetTestClockRequest.FromString,
+                    response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.GetTestClockResponse.SerializeToString,
+            ),
+            'AdvanceTestClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvanceTestClock,
+                    request_deserializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.AdvanceTestClockRequest.FromString,
+                    response_serializer=pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.AdvanceTestClockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -402,6 +476,60 @@ class SubscriptionService:
             _registered_method=True)
 
     @staticmethod
+    def PauseSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.subscription.v1.SubscriptionService/PauseSubscriptions',
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.PauseSubscriptionsRequest.SerializeToString,
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.PauseSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.subscription.v1.SubscriptionService/ResumeSubscriptions',
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionsRequest.SerializeToString,
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RecordDelivery(request,
             target,
             options=(),
@@ -499,6 +627,60 @@ class SubscriptionService:
             '/pantree.subscription.v1.SubscriptionService/ListEvents',
             pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListEventsRequest.SerializeToString,
             pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTestClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.subscription.v1.SubscriptionService/GetTestClock',
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.GetTestClockRequest.SerializeToString,
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.GetTestClockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdvanceTestClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.subscription.v1.SubscriptionService/AdvanceTestClock',
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.AdvanceTestClockRequest.SerializeToString,
+            pantree_dot_subscription_dot_v1_dot_subscription__service__pb2.AdvanceTestClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,16 @@ class SubscriptionServiceStub:
     """ChangeSubscription uses one of the levers. What cannot be done in the state of the subscription is
     FAILED_PRECONDITION; what changes nothing succeeds without an event.
     """
+    PauseSubscriptions: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionsRequest, _subscription_service_pb2.PauseSubscriptionsResponse]
+    """PauseSubscriptions pauses all subscriptions of a customer at once, until a day or until ResumeSubscriptions. What is
+    paused alone for as long, has ended, or is kept by an engine stays as it is. What begins meanwhile is paused with the
+    others. Another call changes the day on which it ends. It succeeds when there is nothing to pause. An erased customer
+    is FAILED_PRECONDITION.
+    """
+    ResumeSubscriptions: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionsRequest, _subscription_service_pb2.ResumeSubscriptionsResponse]
+    """ResumeSubscriptions ends what PauseSubscriptions began, and nothing that was paused alone. It succeeds when there is
+    nothing to resume.
+    """
     RecordDelivery: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.RecordDeliveryRequest, _subscription_service_pb2.RecordDeliveryResponse]
     """RecordDelivery stores what the shop reports about a delivery. A report that is already stored changes nothing;
     one that contradicts what is stored is FAILED_PRECONDITION.
@@ -68,6 +78,13 @@ class SubscriptionServiceStub:
     """ListDeliveries returns the deliveries of a subscription, past and coming ones, ordered by sequence."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListEventsRequest, _subscription_service_pb2.ListEventsResponse]
     """ListEvents returns the events of a subscription, ordered by number, without gaps."""
+    GetTestClock: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.GetTestClockRequest, _subscription_service_pb2.GetTestClockResponse]
+    """GetTestClock returns the time of a test tenant. Other tenants have no test clock, which is FAILED_PRECONDITION."""
+    AdvanceTestClock: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.AdvanceTestClockRequest, _subscription_service_pb2.AdvanceTestClockResponse]
+    """AdvanceTestClock sets the clock of a test tenant to a later time. What would have happened until then happens, in
+    the order of its days: ends of pauses, announced cancellations, expiries, and removals of purchases that are no longer
+    kept. A call that was interrupted can be repeated. Other tenants have no test clock, which is FAILED_PRECONDITION.
+    """
 
 @_typing.type_check_only
 class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
@@ -95,6 +112,16 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """ChangeSubscription uses one of the levers. What cannot be done in the state of the subscription is
     FAILED_PRECONDITION; what changes nothing succeeds without an event.
     """
+    PauseSubscriptions: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionsRequest, _subscription_service_pb2.PauseSubscriptionsResponse]  # type: ignore[assignment]
+    """PauseSubscriptions pauses all subscriptions of a customer at once, until a day or until ResumeSubscriptions. What is
+    paused alone for as long, has ended, or is kept by an engine stays as it is. What begins meanwhile is paused with the
+    others. Another call changes the day on which it ends. It succeeds when there is nothing to pause. An erased customer
+    is FAILED_PRECONDITION.
+    """
+    ResumeSubscriptions: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionsRequest, _subscription_service_pb2.ResumeSubscriptionsResponse]  # type: ignore[assignment]
+    """ResumeSubscriptions ends what PauseSubscriptions began, and nothing that was paused alone. It succeeds when there is
+    nothing to resume.
+    """
     RecordDelivery: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.RecordDeliveryRequest, _subscription_service_pb2.RecordDeliveryResponse]  # type: ignore[assignment]
     """RecordDelivery stores what the shop reports about a delivery. A report that is already stored changes nothing;
     one that contradicts what is stored is FAILED_PRECONDITION.
@@ -109,6 +136,13 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """ListDeliveries returns the deliveries of a subscription, past and coming ones, ordered by sequence."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListEventsRequest, _subscription_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """ListEvents returns the events of a subscription, ordered by number, without gaps."""
+    GetTestClock: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.GetTestClockRequest, _subscription_service_pb2.GetTestClockResponse]  # type: ignore[assignment]
+    """GetTestClock returns the time of a test tenant. Other tenants have no test clock, which is FAILED_PRECONDITION."""
+    AdvanceTestClock: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.AdvanceTestClockRequest, _subscription_service_pb2.AdvanceTestClockResponse]  # type: ignore[assignment]
+    """AdvanceTestClock sets the clock of a test tenant to a later time. What would have happened until then happens, in
+    the order of its days: ends of pauses, announced cancellations, expiries, and removals of purchases that are no longer
+    kept. A call that was interrupted can be repeated. Other tenants have no test clock, which is FAILED_PRECONDITION.
+    """
 
 class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     """SubscriptionService keeps the subscriptions of households: what was offered and accepted, what will be delivered and
@@ -171,6 +205,28 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PauseSubscriptions(
+        self,
+        request: _subscription_service_pb2.PauseSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.PauseSubscriptionsResponse, _abc.Awaitable[_subscription_service_pb2.PauseSubscriptionsResponse]]:
+        """PauseSubscriptions pauses all subscriptions of a customer at once, until a day or until ResumeSubscriptions. What is
+        paused alone for as long, has ended, or is kept by an engine stays as it is. What begins meanwhile is paused with the
+        others. Another call changes the day on which it ends. It succeeds when there is nothing to pause. An erased customer
+        is FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeSubscriptions(
+        self,
+        request: _subscription_service_pb2.ResumeSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.ResumeSubscriptionsResponse, _abc.Awaitable[_subscription_service_pb2.ResumeSubscriptionsResponse]]:
+        """ResumeSubscriptions ends what PauseSubscriptions began, and nothing that was paused alone. It succeeds when there is
+        nothing to resume.
+        """
+
+    @_abc_1.abstractmethod
     def RecordDelivery(
         self,
         request: _subscription_service_pb2.RecordDeliveryRequest,
@@ -207,5 +263,24 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.ListEventsResponse, _abc.Awaitable[_subscription_service_pb2.ListEventsResponse]]:
         """ListEvents returns the events of a subscription, ordered by number, without gaps."""
+
+    @_abc_1.abstractmethod
+    def GetTestClock(
+        self,
+        request: _subscription_service_pb2.GetTestClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.GetTestClockResponse, _abc.Awaitable[_subscription_service_pb2.GetTestClockResponse]]:
+        """GetTestClock returns the time of a test tenant. Other tenants have no test clock, which is FAILED_PRECONDITION."""
+
+    @_abc_1.abstractmethod
+    def AdvanceTestClock(
+        self,
+        request: _subscription_service_pb2.AdvanceTestClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.AdvanceTestClockResponse, _abc.Awaitable[_subscription_service_pb2.AdvanceTestClockResponse]]:
+        """AdvanceTestClock sets the clock of a test tenant to a later time. What would have happened until then happens, in
+        the order of its days: ends of pauses, announced cancellations, expiries, and removals of purchases that are no longer
+        kept. A call that was interrupted can be repeated. Other tenants have no test clock, which is FAILED_PRECONDITION.
+        """
 
 def add_SubscriptionServiceServicer_to_server(servicer: SubscriptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

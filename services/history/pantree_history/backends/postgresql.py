@@ -66,7 +66,8 @@ MIN_VERSION = 150_000
 # Tables from which rows are deleted.
 _COMPACTED = (
     "purchase_line", "household", "household_merge", "import_progress", "subscription_offer", "subscription",
-    "subscription_delivery", "subscription_event", "subscription_request", "webhook", "webhook_cursor",
+    "subscription_delivery", "subscription_event", "subscription_request", "subscription_pause", "webhook",
+    "webhook_cursor",
 )  # fmt: skip
 # Calls wait behind a migration that waits for a lock. It gives up soon, lets them pass, and tries again.
 _LOCK_TIMEOUT = "1s"
@@ -307,6 +308,27 @@ class PostgresqlStore(HistoryStore):
                 )
             expired = Expired(*(a + b for a, b in zip(expired, removed, strict=True)))
         return expired
+
+    async def oldest_day(self, tenant_id: str) -> int | None:
+        async with self._transaction(tenant_id, snapshot=True) as transaction:
+            await transaction.execute("SELECT min(occurred_on) FROM purchase_line WHERE tenant_id = %s", (tenant_id,))
+            (day,) = await transaction.one()
+            return day  # type: ignore[no-any-return] # a number or NULL
+
+    async def clock(self, tenant_id: str, start: int) -> int:
+        async with self._transaction(tenant_id) as transaction:
+            await transaction.execute(
+                "INSERT INTO tenant_clock (tenant_id, now) VALUES (%s, %s) ON CONFLICT DO NOTHING", (tenant_id, start)
+            )
+            await transaction.execute("SELECT now FROM tenant_clock WHERE tenant_id = %s", (tenant_id,))
+            (now,) = await transaction.one()
+            return int(now)
+
+    async def set_clock(self, tenant_id: str, now: int) -> None:
+        async with self._transaction(tenant_id) as transaction:
+            await transaction.execute(
+                "UPDATE tenant_clock SET now = %s WHERE tenant_id = %s AND now < %s", (now, tenant_id, now)
+            )
 
     async def tidy(self, tenant_id: str, progress_until: int) -> None:
         async with self._transaction(tenant_id) as transaction:

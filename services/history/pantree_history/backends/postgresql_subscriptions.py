@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pantree_history.backends import subscription_rows as rows
 from pantree_history.backends.postgresql_transaction import Transaction
 from pantree_history.core.store import Digest, Household
-from pantree_history.core.subscriptions.model import Offer, RecordedEvent, Subscription
+from pantree_history.core.subscriptions.model import HouseholdPause, Offer, RecordedEvent, Subscription
 from pantree_history.core.subscriptions.store import Key, SubscriptionStore, Writing
 from pantree_runtime.errors import AlreadyExists
 
@@ -71,6 +71,16 @@ class PostgresqlSubscriptions(SubscriptionStore):
                 deliveries = await _rows(transaction, rows.DELIVERIES, (household.tenant_id, subscription_id))
                 stored.append(rows.subscription_of(content, deliveries))
         return stored
+
+    async def subscriptions_of_tenant(self, tenant_id: str, after: str, limit: int) -> Sequence[Subscription]:
+        async with self._begin(tenant_id) as transaction:
+            found = await _rows(transaction, rows.SUBSCRIPTIONS_OF_TENANT, (tenant_id, after, limit))
+        return [rows.subscription_of(content, ()) for (content,) in found]
+
+    async def pause(self, household: Household) -> HouseholdPause | None:
+        async with self._begin(household.tenant_id, snapshot=True) as transaction:
+            found = await _rows(transaction, rows.PAUSE, await resolved(transaction, household))
+        return HouseholdPause(*found[0]) if found else None
 
     async def offers(self, household: Household, after: str, limit: int) -> Sequence[Offer]:
         async with self._begin(household.tenant_id) as transaction:

@@ -263,6 +263,28 @@ class SqliteStore(HistoryStore):
             expired = Expired(*(a + b for a, b in zip(expired, removed, strict=True)))
         return expired
 
+    async def oldest_day(self, tenant_id: str) -> int | None:
+        def read(connection: sqlite3.Connection) -> int | None:
+            sql = "SELECT min(occurred_on) FROM purchase_line WHERE tenant_id = ?"
+            (day,) = connection.execute(sql, (tenant_id,)).fetchone()
+            return day  # type: ignore[no-any-return] # a number or NULL
+
+        return await self._read(read)
+
+    async def clock(self, tenant_id: str, start: int) -> int:
+        def find(connection: sqlite3.Connection) -> Any:
+            return connection.execute("SELECT now FROM tenant_clock WHERE tenant_id = ?", (tenant_id,)).fetchone()
+
+        def begin(connection: sqlite3.Connection) -> Any:
+            connection.execute("INSERT OR IGNORE INTO tenant_clock (tenant_id, now) VALUES (?, ?)", (tenant_id, start))
+            return find(connection)
+
+        return int((await self._read(find) or await self._write(begin))[0])
+
+    async def set_clock(self, tenant_id: str, now: int) -> None:
+        sql = "UPDATE tenant_clock SET now = ? WHERE tenant_id = ? AND now < ?"
+        await self._write(lambda connection: connection.execute(sql, (now, tenant_id, now)))
+
     async def tidy(self, tenant_id: str, progress_until: int) -> None:
         def tidy(connection: sqlite3.Connection) -> None:
             connection.execute(

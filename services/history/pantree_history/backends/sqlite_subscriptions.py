@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from pantree_history.backends import subscription_rows as rows
 from pantree_history.core.store import Digest, Household
-from pantree_history.core.subscriptions.model import Offer, RecordedEvent, Subscription
+from pantree_history.core.subscriptions.model import HouseholdPause, Offer, RecordedEvent, Subscription
 from pantree_history.core.subscriptions.store import Key, SubscriptionStore, Writing
 from pantree_runtime.errors import AlreadyExists
 
@@ -68,6 +68,20 @@ class SqliteSubscriptions(SubscriptionStore):
             names = resolved(connection, household)
             found = connection.execute(rows.SUBSCRIPTIONS, (*names, after, limit)).fetchall()
             return [_with_deliveries(connection, household.tenant_id, row) for row in found]
+
+        return await self._read(run)
+
+    async def subscriptions_of_tenant(self, tenant_id: str, after: str, limit: int) -> Sequence[Subscription]:
+        def run(connection: sqlite3.Connection) -> Sequence[Subscription]:
+            found = connection.execute(rows.SUBSCRIPTIONS_OF_TENANT, (tenant_id, after, limit))
+            return [rows.subscription_of(content, ()) for (content,) in found]
+
+        return await self._read(run)
+
+    async def pause(self, household: Household) -> HouseholdPause | None:
+        def run(connection: sqlite3.Connection) -> HouseholdPause | None:
+            row = connection.execute(rows.PAUSE, resolved(connection, household)).fetchone()
+            return None if row is None else HouseholdPause(*row)
 
         return await self._read(run)
 

@@ -1,12 +1,12 @@
 """What callers can do with stored purchases."""
 
-import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from pantree_domain.days import calendar_day
+from pantree_history.core.clocks import TenantClock, same_for_all
 from pantree_history.core.ledger import digest_of
 from pantree_history.core.limits import IMPORT_PROGRESS_DAYS, Limits, TenantLimits
 from pantree_history.core.lines import MICROSECONDS, SECONDS_PER_DAY, Line, LineKey, day_of, end_of_day
@@ -31,9 +31,6 @@ from pantree_history.core.store import (
 )
 from pantree_runtime.errors import AlreadyExists, CustomerErased, FieldViolation, InvalidInput, NotFound
 
-Clock = Callable[[], int]
-"""Microseconds since 1970-01-01 in UTC."""
-
 BUCKETS = 64
 _MAX_SHOWN = 3
 _PAGE_SIZE = 1000
@@ -42,11 +39,6 @@ _PAGE_SIZE = 1000
 def bucket_of(household_id: str) -> int:
     """Bucket of a household, 0 to 63: the CRC-32 of its id in UTF-8, modulo 64."""
     return zlib.crc32(household_id.encode()) % BUCKETS
-
-
-def system_clock() -> int:
-    """Microseconds since 1970-01-01 in UTC, from the system."""
-    return time.time_ns() * MICROSECONDS // 1_000_000_000
 
 
 class Counts(NamedTuple):
@@ -73,7 +65,7 @@ class History:
     Args:
         store: where they are stored.
         ledger_key: key of the hashes in the ledger of erasures.
-        clock: the time.
+        clock: the time of a tenant.
         limits: of tenants.
     """
 
@@ -81,7 +73,7 @@ class History:
         self,
         store: HistoryStore,
         ledger_key: bytes,
-        clock: Clock = system_clock,
+        clock: TenantClock = same_for_all,
         limits: TenantLimits | None = None,
     ) -> None:
         self._limits = limits or TenantLimits()
@@ -107,8 +99,8 @@ class History:
             AlreadyExists: other content is stored under the key of a line.
             CustomerErased: the household was erased, and has not consented again or only after a purchase.
         """
-        now = self._clock()
         tenant_id, household_id = household
+        now = await self._clock(tenant_id)
         limits = self._limits.of(tenant_id)
         _check_days(lines, now, limits)
         appended = await self._store.append(
@@ -137,7 +129,7 @@ class History:
             tenant_id,
             lines,
             self._digest,
-            self._clock(),
+            await self._clock(tenant_id),
             whole=False,
             dry_run=dry_run,
             progress=progress,
@@ -149,9 +141,9 @@ class History:
         """Where an import goes on; 0 if it is unknown or has no id."""
         return await self._store.next_row(tenant_id, import_id) if import_id else 0
 
-    def days(self, tenant_id: str) -> range:
+    async def days(self, tenant_id: str) -> range:
         """Days of purchases that can be stored: those that the tenant keeps, until the one that has begun somewhere."""
-        today = day_of(self._clock())
+        today = day_of(await self._clock(tenant_id))
         return range(self._limits.of(tenant_id).first_day(today) or 0, today + 2)
 
     async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
@@ -178,7 +170,7 @@ class History:
             InvalidInput: a line is from the future or too old to be kept, or a key is not stored for this household.
             NotFound: nothing is stored of the household.
         """
-        now = self._clock()
+        now = await self._clock(household.tenant_id)
         _check_days(lines, now, self._limits.of(household.tenant_id))
         corrected = await self._store.correct(household, lines, removed, now)
         if corrected is None:
@@ -249,7 +241,8 @@ class History:
             NotFound: nothing is stored under the other id.
             CustomerErased: one of both was erased and has not consented again.
         """
-        merged = await self._store.merge(household, merged_id, self._digest, self._clock(), actor)
+        now = await self._clock(household.tenant_id)
+        merged = await self._store.merge(household, merged_id, self._digest, now, actor)
         if merged is MergeRefusal.SAME:
             text = "must not be the customer that remains, nor one that it is part of: they are one customer already"
             raise InvalidInput([FieldViolation("merged_customer_id", text)])
@@ -263,7 +256,7 @@ class History:
 
     async def apply_retention(self, tenant_id: str, *, dry_run: bool = False) -> Retention:
         """Removes the lines that are older than the tenant keeps them."""
-        now, limits = self._clock(), self._limits.of(tenant_id)
+        now, limits = await self._clock(tenant_id), self._limits.of(tenant_id)
         first_day = limits.first_day(day_of(now))
         expired = Expired(0, 0, 0)
         if first_day is not None:
@@ -275,14 +268,25 @@ class History:
         removed = 0
         for tenant_id in await self._store.tenants():
             removed += (await self.apply_retention(tenant_id)).expired.revision_count
-            kept = IMPORT_PROGRESS_DAYS * SECONDS_PER_DAY * MICROSECONDS
-            await self._store.tidy(tenant_id, self._clock() - kept)
+            await self.tidy(tenant_id)
         await self._store.compact()
         return removed
 
+    async def tidy(self, tenant_id: str) -> None:
+        """Forgets imports of a tenant that can no longer be resumed, and counts again what it stores."""
+        kept = IMPORT_PROGRESS_DAYS * SECONDS_PER_DAY * MICROSECONDS
+        await self._store.tidy(tenant_id, await self._clock(tenant_id) - kept)
+
+    async def next_removal(self, tenant_id: str) -> int | None:
+        """When the next lines of a tenant are too old to be kept, in microseconds since 1970-01-01; None if never."""
+        limits, oldest = self._limits.of(tenant_id), await self._store.oldest_day(tenant_id)
+        if oldest is None or not limits.retention_days:
+            return None
+        return (oldest + limits.retention_days + 1) * SECONDS_PER_DAY * MICROSECONDS
+
     async def erase(self, household: Household) -> Erased:
         """Erases a household with all ids that were merged into it."""
-        return await self._store.erase(household, self._digest, self._clock())
+        return await self._store.erase(household, self._digest, await self._clock(household.tenant_id))
 
     def _digest(self, household: Household) -> bytes:
         return digest_of(self._ledger_key, *household)

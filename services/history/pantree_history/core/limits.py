@@ -88,6 +88,21 @@ class TenantLimits:
         return self._by_tenant.get(tenant_id, self._usual)
 
 
+def parse_test_tenants(text: str) -> frozenset[str]:
+    """Tenants with a test clock from JSON: a list of ids.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        values = json.loads(text) if text else []
+    except ValueError as error:
+        raise ValueError(f"must be JSON: {error}") from error
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise ValueError('must be a list of tenants, such as ["sandbox"]')
+    return frozenset(values)
+
+
 def parse_tenants(text: str, usual: Limits) -> Mapping[str, Limits]:
     """Limits of tenants from JSON: an object of objects with names of `Limits`; what is missing is as usual.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from pantree_history.core.clocks import ClockStore
 from pantree_history.core.limits import Limits
 from pantree_history.core.lines import Line, LineKey, Revision
 from pantree_runtime.errors import ComponentUnavailable
@@ -187,7 +188,7 @@ class Expired(NamedTuple):
     """Those of them without lines now."""
 
 
-class HistoryStore(Protocol):
+class HistoryStore(ClockStore, Protocol):
     """Stores lines by household. Each call is one transaction: it happens as a whole or not at all.
 
     The id of a merged household means the one that it was merged into. All calls may raise `ComponentUnavailable`: the
@@ -300,6 +301,9 @@ class HistoryStore(Protocol):
             now: microseconds since 1970-01-01 in UTC.
             dry_run: only count them.
         """
+
+    async def oldest_day(self, tenant_id: str) -> int | None:
+        """Day of the oldest line of a tenant, in any revision; None if there is none."""
 
     async def tidy(self, tenant_id: str, progress_until: int) -> None:
         """Forgets imports that were last continued before an instant, and counts again what a tenant stores."""

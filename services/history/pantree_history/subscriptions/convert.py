@@ -8,6 +8,7 @@ from typing import Any
 
 from pantree.subscription.v1 import subscription_service_pb2 as messages
 from pantree_domain.days import calendar_day, day_number
+from pantree_history.core.advance import Advanced
 from pantree_history.core.subscriptions import model
 from pantree_history.core.subscriptions.calendar import DeliveryOf, deliveries
 from pantree_history.core.subscriptions.engines.reports import EngineEvent
@@ -199,6 +200,32 @@ def engine_response(results: Sequence[EngineResult]) -> messages.RecordEngineEve
     )
 
 
+def pause_response(changed: Sequence[Changed]) -> messages.PauseSubscriptionsResponse:
+    return messages.PauseSubscriptionsResponse(changed=list(map(_changed_message, changed)))
+
+
+def pause_message(pause: model.HouseholdPause) -> messages.HouseholdPause:
+    return messages.HouseholdPause(paused_at=time_text(pause.paused_at), until=_day_text(pause.until))
+
+
+def resume_response(changed: Sequence[Changed]) -> messages.ResumeSubscriptionsResponse:
+    return messages.ResumeSubscriptionsResponse(changed=list(map(_changed_message, changed)))
+
+
+def advance_response(advanced: Advanced) -> messages.AdvanceTestClockResponse:
+    return messages.AdvanceTestClockResponse(
+        now=time_text(advanced.now),
+        event_count=advanced.event_count,
+        removed_line_count=advanced.removed_line_count,
+    )
+
+
+def _changed_message(changed: Changed) -> messages.ChangedSubscription:
+    return messages.ChangedSubscription(
+        subscription=subscription_message(changed.view), events=list(map(event_message, changed.events))
+    )
+
+
 def offer_message(offer: Offer) -> messages.Offer:
     return messages.Offer(
         offer_id=offer.offer_id,
@@ -240,6 +267,7 @@ def subscription_message(view: View) -> messages.CustomerSubscription:
         changed_at=time_text(state.changed_at),
         version=state.version,
         etag=etag_of(state),
+        household_pause=state.household_pause,
         mirror=None if state.mirror is None else _mirror_message(state.mirror, document=state.mirror.document),
     )
 
@@ -316,6 +344,7 @@ def _data_of(event: model.Event) -> messages.EventData:
         skipped_sequences=values.get("skipped"),
         quantity=values.get("quantity", 0),
         reason=values.get("reason", ""),
+        household_pause=values.get("household", False),
         order_id=values.get("order_id", ""),
     )
     if "item" in values:

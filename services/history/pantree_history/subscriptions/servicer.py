@@ -2,10 +2,11 @@
 
 from pantree.subscription.v1 import subscription_service_pb2 as messages
 from pantree.subscription.v1 import subscription_service_pb2_grpc as rpc
+from pantree_history.core.advance import ClockAdvance
 from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.keeper import Subscriptions
 from pantree_history.subscriptions import convert
-from pantree_history.texts import number_after, text_after
+from pantree_history.texts import instant_of, number_after, text_after, time_text
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.tenants import tenant_of
 
@@ -15,8 +16,9 @@ DEFAULT_PAGE_SIZE = 100
 class SubscriptionServicer(rpc.SubscriptionServiceServicer):
     """Keeps offers and subscriptions."""
 
-    def __init__(self, subscriptions: Subscriptions) -> None:
+    def __init__(self, subscriptions: Subscriptions, advance: ClockAdvance) -> None:
         self._subscriptions = subscriptions
+        self._advance = advance
 
     async def CreateOffer(self, request: messages.CreateOfferRequest, context: Context) -> messages.CreateOfferResponse:
         household = Household(tenant_of(context), request.customer_id)
@@ -58,6 +60,18 @@ class SubscriptionServicer(rpc.SubscriptionServiceServicer):
             await self._subscriptions.change(household, request.subscription_id, lever, call)
         )
 
+    async def PauseSubscriptions(
+        self, request: messages.PauseSubscriptionsRequest, context: Context
+    ) -> messages.PauseSubscriptionsResponse:
+        household, until = Household(tenant_of(context), request.customer_id), convert.day_or_none(request.until)
+        return convert.pause_response(await self._subscriptions.pause_all(household, until, convert.call_of(request)))
+
+    async def ResumeSubscriptions(
+        self, request: messages.ResumeSubscriptionsRequest, context: Context
+    ) -> messages.ResumeSubscriptionsResponse:
+        household = Household(tenant_of(context), request.customer_id)
+        return convert.resume_response(await self._subscriptions.resume_all(household, convert.call_of(request)))
+
     async def RecordDelivery(
         self, request: messages.RecordDeliveryRequest, context: Context
     ) -> messages.RecordDeliveryResponse:
@@ -90,3 +104,13 @@ class SubscriptionServicer(rpc.SubscriptionServiceServicer):
         return convert.events_page(
             await self._subscriptions.events(household, request.subscription_id, after, size + 1), size
         )
+
+    async def GetTestClock(
+        self, request: messages.GetTestClockRequest, context: Context
+    ) -> messages.GetTestClockResponse:
+        return messages.GetTestClockResponse(now=time_text(await self._advance.now(tenant_of(context))))
+
+    async def AdvanceTestClock(
+        self, request: messages.AdvanceTestClockRequest, context: Context
+    ) -> messages.AdvanceTestClockResponse:
+        return convert.advance_response(await self._advance.run(tenant_of(context), instant_of(request.now, "now")))

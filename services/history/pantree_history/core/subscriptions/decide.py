@@ -1,6 +1,7 @@
 """What a command does to a subscription, or why it cannot be done."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -41,6 +42,7 @@ from pantree_history.core.subscriptions.model import (
     Move,
     Pause,
     Paused,
+    PauseHousehold,
     QuantityChanged,
     Reactivate,
     Reactivated,
@@ -54,6 +56,7 @@ from pantree_history.core.subscriptions.model import (
     Restore,
     Resume,
     Resumed,
+    ResumeHousehold,
     SendNow,
     Skip,
     Status,
@@ -72,6 +75,8 @@ LEVERS: Mapping[type, frozenset[Status]] = {
     SendNow: frozenset({Status.ACTIVE}),
     Pause: _RUNNING,
     Resume: frozenset({Status.PAUSED}),
+    PauseHousehold: _RUNNING | _ENDED,  # what has ended stays as it is
+    ResumeHousehold: _RUNNING | _ENDED,
     Reactivate: _RUNNING | _ENDED,  # of a running one, an announced cancellation is taken back
     ChangeInterval: _RUNNING,
     ChangeQuantity: _RUNNING,
@@ -95,9 +100,12 @@ REPORTS: Mapping[type, frozenset[DeliveryStatus]] = {
 """Statuses of a delivery in which a report about it can be recorded."""
 
 
-def elapse(state: Subscription, today: int) -> Sequence[Event]:
+Elapsed = Resumed | Cancelled | Expired
+
+
+def elapse(state: Subscription, today: int) -> Sequence[Elapsed]:
     """Events that happened because a day came: the end of a pause, a cancellation, an expiry."""
-    events: list[Event] = []
+    events: list[Elapsed] = []
     while (event := _next_elapsed(state, today)) is not None:
         events.append(event)
         state = evolve(state, event)
@@ -128,18 +136,26 @@ def decide(state: Subscription, command: Command, today: int) -> Sequence[Event]
     return _DECISIONS[kind](state, command, today)
 
 
-def _next_elapsed(state: Subscription, today: int) -> Event | None:
+def _next_elapsed(state: Subscription, today: int) -> Elapsed | None:
     if state.status not in _RUNNING:
         return None
-    ends: list[tuple[int, Event]] = []
+    ends: list[tuple[int, Elapsed]] = []
     if state.pause_until is not None:
         ends.append((state.pause_until, Resumed(state.pause_until, missed_by_pause(state, state.pause_until))))
     if state.cancel_on is not None:
-        ends.append((state.cancel_on, Cancelled(state.cancel_on, state.cancellation or Cancellation())))
+        ends.append((state.cancel_on, _cancelled(state, state.cancel_on, state.cancellation)))
     if state.expires_on is not None:
-        ends.append((state.expires_on, Expired(state.expires_on)))
+        ends.append((state.expires_on, Expired(state.expires_on, _missed_before(state, state.expires_on))))
     due = [one for one in ends if one[0] <= today]
     return min(due, key=lambda one: one[0])[1] if due else None
+
+
+def _cancelled(state: Subscription, on: int, cancellation: Cancellation | None) -> Cancelled:
+    return Cancelled(on, cancellation or Cancellation(), _missed_before(state, on))
+
+
+def _missed_before(state: Subscription, end: int) -> tuple[int, ...]:
+    return missed_by_pause(state, end) if state.status is Status.PAUSED else ()
 
 
 def _skip(state: Subscription, command: Skip, today: int) -> Sequence[Event]:
@@ -176,17 +192,53 @@ def _send_now(state: Subscription, command: SendNow, today: int) -> Sequence[Eve
 
 
 def _pause(state: Subscription, command: Pause, today: int) -> Sequence[Event]:
-    if command.until is not None and command.until <= today:
-        raise InvalidInput([FieldViolation("until", f"must be after today, {calendar_day(today).isoformat()}")])
+    _check_until(command.until, today)
     if state.status is Status.PAUSED:
         assert state.paused_on is not None
-        return [] if command.until == state.pause_until else [Paused(state.paused_on, command.until)]
+        is_same = command.until == state.pause_until and not state.household_pause
+        return [] if is_same else [Paused(state.paused_on, command.until)]
     return [Paused(today, command.until)]
 
 
 def _resume(state: Subscription, command: Resume, today: int) -> Sequence[Event]:
     # Deliveries that reached their cut-off during the pause can no longer be prepared.
-    return [Resumed(today, missed_by_pause(state, today + state.terms.cut_off_days + 1))]
+    until = today + state.terms.cut_off_days + 1
+    return [
+        Resumed(today, missed_by_pause(state, until if state.pause_until is None else min(until, state.pause_until)))
+    ]
+
+
+def _pause_household(state: Subscription, command: PauseHousehold, today: int) -> Sequence[Event]:
+    if state.status in _ENDED:
+        return []
+    _check_until(command.until, today)
+    if state.status is Status.ACTIVE:
+        return [Paused(today, command.until, household=True)]
+    assert state.paused_on is not None
+    # The longer one of both pauses holds. A pause of its own is remembered while that of the household outlasts it.
+    alone_until = state.alone_until if state.household_pause else state.pause_until
+    is_alone = not state.household_pause or alone_until is not None
+    if is_alone and (alone_until is None or (command.until is not None and command.until <= alone_until)):
+        return _paused_until(state, Paused(state.paused_on, alone_until))
+    return _paused_until(state, Paused(state.paused_on, command.until, household=True, alone_until=alone_until))
+
+
+def _resume_household(state: Subscription, command: ResumeHousehold, today: int) -> Sequence[Event]:
+    if not state.household_pause:
+        return []
+    if state.alone_until is not None and state.alone_until > today:
+        assert state.paused_on is not None
+        return [Paused(state.paused_on, state.alone_until)]
+    return _resume(state, Resume(), today)
+
+
+def _paused_until(state: Subscription, event: Paused) -> Sequence[Event]:
+    return [] if evolve(state, event) == replace(state, version=state.version + 1) else [event]
+
+
+def _check_until(until: int | None, today: int) -> None:
+    if until is not None and until <= today:
+        raise InvalidInput([FieldViolation("until", f"must be after today, {calendar_day(today).isoformat()}")])
 
 
 def _reactivate(state: Subscription, command: Reactivate, today: int) -> Sequence[Event]:
@@ -230,7 +282,7 @@ def _change_item(state: Subscription, command: ChangeItem, today: int) -> Sequen
 
 def _cancel(state: Subscription, command: Cancel, today: int) -> Sequence[Event]:
     if command.on is None or command.on == today:
-        return [Cancelled(today, command.cancellation)]
+        return [_cancelled(state, today, command.cancellation)]
     if command.on < today:
         raise InvalidInput([FieldViolation("on", f"must not be before today, {calendar_day(today).isoformat()}")])
     return [CancellationScheduled(command.on, command.cancellation)]
@@ -334,6 +386,8 @@ _DECISIONS: Mapping[type, Callable[[Subscription, Any, int], Sequence[Event]]] =
     SendNow: _send_now,
     Pause: _pause,
     Resume: _resume,
+    PauseHousehold: _pause_household,
+    ResumeHousehold: _resume_household,
     Reactivate: _reactivate,
     ChangeInterval: _change_interval,
     ChangeQuantity: _change_quantity,

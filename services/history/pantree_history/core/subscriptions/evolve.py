@@ -108,13 +108,24 @@ def _moved(state: Subscription, event: DeliveryMoved) -> Subscription:
 
 
 def _paused(state: Subscription, event: Paused) -> Subscription:
-    return replace(state, status=Status.PAUSED, paused_on=event.on, pause_until=event.until)
+    return replace(
+        state,
+        status=Status.PAUSED,
+        paused_on=event.on,
+        pause_until=event.until,
+        household_pause=event.household,
+        alone_until=event.alone_until,
+    )
+
+
+def _without_pause(state: Subscription, status: Status, skipped: Iterable[int]) -> Subscription:
+    for sequence in skipped:
+        state = _with(state, sequence, status=DeliveryStatus.SKIPPED, reason=PAUSED)
+    return replace(state, status=status, paused_on=None, pause_until=None, household_pause=False, alone_until=None)
 
 
 def _resumed(state: Subscription, event: Resumed) -> Subscription:
-    for sequence in event.skipped:
-        state = _with(state, sequence, status=DeliveryStatus.SKIPPED, reason=PAUSED)
-    return replace(state, status=Status.ACTIVE, paused_on=None, pause_until=None)
+    return _without_pause(state, Status.ACTIVE, event.skipped)
 
 
 def _reactivated(state: Subscription, event: Reactivated) -> Subscription:
@@ -125,11 +136,8 @@ def _reactivated(state: Subscription, event: Reactivated) -> Subscription:
     # Nothing of what was planned before the end applies to the deliveries that begin again.
     fresh = {one: Delivery(one) for one in state.deliveries if one >= first}
     return replace(
-        kept,
-        status=Status.ACTIVE,
+        _without_pause(kept, Status.ACTIVE, ()),
         expires_on=None,
-        paused_on=None,
-        pause_until=None,
         segments=(*_before(state, first), event.segment),
         deliveries={**state.deliveries, **fresh},
     )
@@ -156,18 +164,12 @@ def _cancellation_scheduled(state: Subscription, event: CancellationScheduled) -
 
 
 def _cancelled(state: Subscription, event: Cancelled) -> Subscription:
-    return replace(
-        state,
-        status=Status.CANCELLED,
-        cancel_on=event.on,
-        cancellation=event.cancellation or Cancellation(),
-        paused_on=None,
-        pause_until=None,
-    )
+    ended = _without_pause(state, Status.CANCELLED, event.skipped)
+    return replace(ended, cancel_on=event.on, cancellation=event.cancellation or Cancellation())
 
 
 def _expired(state: Subscription, event: Expired) -> Subscription:
-    return replace(state, status=Status.EXPIRED, paused_on=None, pause_until=None)
+    return _without_pause(state, Status.EXPIRED, event.skipped)
 
 
 def _locked(state: Subscription, event: DeliveryLocked) -> Subscription:

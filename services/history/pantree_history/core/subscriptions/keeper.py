@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pantree_domain.days import calendar_day
-from pantree_history.core.history import Clock, system_clock
+from pantree_history.core.clocks import TenantClock, same_for_all
 from pantree_history.core.ledger import digest_of
 from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.calendar import MAX_AHEAD_DAYS, DeliveryOf, deliveries
@@ -17,17 +17,23 @@ from pantree_history.core.subscriptions.model import (
     Command,
     Created,
     Event,
+    HouseholdPause,
     Item,
     Offer,
+    PauseHousehold,
+    Reactivate,
     RecordedEvent,
+    ResumeHousehold,
+    Status,
     Subscription,
     Terms,
 )
-from pantree_history.core.subscriptions.schedule import Interval, local_day
+from pantree_history.core.subscriptions.schedule import Interval, local_day, start_of_day
 from pantree_history.core.subscriptions.store import (
     Key,
     Reading,
     Request,
+    RequestPart,
     StoredEvents,
     SubscriptionStore,
     Writing,
@@ -46,6 +52,9 @@ from pantree_runtime.errors import (
 
 _ALL = 1_000_000
 _ID_BYTES = 12
+_PAGE_SIZE = 1000
+# Where days begin last.
+_WESTMOST = "Etc/GMT+12"
 _KEPT_FAILURES = {one.reason: one for one in (InvalidState, EtagMismatch)}
 
 
@@ -85,6 +94,15 @@ class View(NamedTuple):
     """In the shop's time zone."""
 
 
+class Due(NamedTuple):
+    """A subscription to which something happens because a day comes."""
+
+    at: int
+    """When the day begins, in microseconds since 1970-01-01 in UTC."""
+    household_id: str
+    subscription_id: str
+
+
 class Changed(NamedTuple):
     """The outcome of a change."""
 
@@ -103,7 +121,7 @@ class Subscriptions:
     Args:
         store: where they are stored.
         ledger_key: key of the hashes in the ledger of erasures.
-        clock: the time.
+        clock: the time of a tenant.
         new_id: id of a new offer or subscription.
     """
 
@@ -111,7 +129,7 @@ class Subscriptions:
         self,
         store: SubscriptionStore,
         ledger_key: bytes,
-        clock: Clock = system_clock,
+        clock: TenantClock = same_for_all,
         new_id: Callable[[], str] = lambda: secrets.token_hex(_ID_BYTES),
     ) -> None:
         self._store = store
@@ -128,7 +146,7 @@ class Subscriptions:
             CustomerErased: the household was erased and has not consented again.
             RequestIdReused: the id of the request was used for another one.
         """
-        now = self._clock()
+        now = await self._clock(household.tenant_id)
         offer_id = self._new_id()
 
         def change(reading: Reading) -> Writing:
@@ -160,7 +178,7 @@ class Subscriptions:
             InvalidInput: the days are not possible, or item and interval are missing.
             RequestIdReused: the id of the request was used for another one.
         """
-        now = self._clock()
+        now = await self._clock(household.tenant_id)
         subscription_id = agreement.subscription_id or self._new_id()
         today = local_day(now, agreement.time_zone)
 
@@ -176,15 +194,17 @@ class Subscriptions:
             if offer is not None and offer.subscription_id:
                 raise InvalidState(f"the offer is accepted already, by subscription {offer.subscription_id}")
             created = Created(_terms(agreement, offer, today))
+            paused = None if reading.pause is None else reading.pause.joined_by(agreement.time_zone, today)
+            events: list[Event] = [created] if paused is None else [created, paused]
             state = begin(subscription_id, reading.household.household_id, created, now)
             return Writing(
-                subscription=state,
-                events=[RecordedEvent(1, now, call.actor, created)],
+                subscription=evolve_all(state, events[1:]),
+                events=[RecordedEvent(number, now, call.actor, one) for number, one in enumerate(events, 1)],
                 offer=None if offer is None else replace(offer, subscription_id=subscription_id),
-                request=_request(call, now, subscription_id, 1, 1),
+                request=_request(call, now, subscription_id, len(events), len(events)),
             )
 
-        key = Key(subscription_id, agreement.offer_id, call.request_id)
+        key = Key(subscription_id, agreement.offer_id, call.request_id, pause=True)
         return await self._outcome(household, await self._change(household, key, change))
 
     async def change(self, household: Household, subscription_id: str, command: Command, call: Call) -> Changed:
@@ -197,7 +217,7 @@ class Subscriptions:
             InvalidInput: a day or a sequence is not possible.
             RequestIdReused: the id of the request was used for another one.
         """
-        now = self._clock()
+        now = await self._clock(household.tenant_id)
 
         def change(reading: Reading) -> Writing:
             if reading.request is not None:
@@ -205,33 +225,90 @@ class Subscriptions:
             state = reading.subscription
             if state is None or state.household_id != reading.household.household_id:
                 raise _not_found()
-            today = local_day(now, state.terms.time_zone)
             try:
                 if call.etag and call.etag != etag_of(state):
                     raise EtagMismatch("the subscription changed since this etag; read it again")
                 _check_is_kept_here(state, command)
-                elapsed = elapse(state, today)
-                wanted = decide(evolve_all(state, elapsed), command, today)
+                writing = _decided(state, command, call.actor, now, reading.pause)
             except (InvalidState, EtagMismatch) as error:
                 failure = _request(call, now, subscription_id, 0, state.version, error)
                 if failure is None:
                     raise
                 return Writing(request=failure)
-            events: list[tuple[str, Event]] = [(SCHEDULE, one) for one in elapsed] if wanted else []
-            events += [(call.actor, one) for one in wanted]
-            if not events:
-                return Writing(state, request=_request(call, now, subscription_id, 0, state.version))
-            after = replace(evolve_all(state, [one for _, one in events]), changed_at=now)
-            recorded = [
-                RecordedEvent(number, now, actor, event)
-                for number, (actor, event) in enumerate(events, state.version + 1)
-            ]
-            changed = changed_deliveries(state.deliveries, after.deliveries)
-            request = _request(call, now, subscription_id, len(events), after.version)
-            return Writing(after, changed, recorded, request=request)
+            version = state.version + len(writing.events)
+            return writing._replace(request=_request(call, now, subscription_id, len(writing.events), version))
 
-        key = Key(subscription_id, request_id=call.request_id)
+        key = Key(subscription_id, request_id=call.request_id, pause=isinstance(command, Reactivate))
         return await self._outcome(household, await self._change(household, key, change))
+
+    async def pause_all(self, household: Household, until: int | None, call: Call) -> Sequence[Changed]:
+        """Pauses all subscriptions of a household; those that it changed, ordered by id.
+
+        What begins until the pause ends is paused, too.
+
+        Args:
+            household: the household.
+            until: first day on which deliveries take place again; None for no end.
+            call: how it is requested.
+
+        Raises:
+            CustomerErased: the household was erased and has not consented again.
+            InvalidInput: the day has come already in the time zone of a subscription.
+            RequestIdReused: the id of the request was used for another one.
+        """
+        now = await self._clock(household.tenant_id)
+
+        def change(reading: Reading) -> Writing:
+            if reading.request is not None:
+                return _repeated(reading.request, call)
+            _check_not_erased(reading)
+            if until is not None and until <= local_day(now, _WESTMOST):
+                raise InvalidInput([FieldViolation("until", "must be after today")])
+            return _decided_for_all(reading, PauseHousehold(until), call, now)._replace(
+                pause=_pause_of(reading.pause, until, now)
+            )
+
+        return await self._change_all(household, call, change)
+
+    async def resume_all(self, household: Household, call: Call) -> Sequence[Changed]:
+        """Ends what `pause_all` began, and nothing else; the subscriptions that it changed, ordered by id.
+
+        Raises:
+            RequestIdReused: the id of the request was used for another one.
+        """
+        now = await self._clock(household.tenant_id)
+
+        def change(reading: Reading) -> Writing:
+            if reading.request is not None:
+                return _repeated(reading.request, call)
+            return _decided_for_all(reading, ResumeHousehold(), call, now)._replace(ends_pause=True)
+
+        return await self._change_all(household, call, change)
+
+    async def due(self, tenant_id: str, until: int) -> Sequence[Due]:
+        """What happens to subscriptions of a tenant until an instant because a day comes, ordered by time."""
+        found: list[Due] = []
+        after = ""
+        while page := await self._store.subscriptions_of_tenant(tenant_id, after, _PAGE_SIZE):
+            for state in page:
+                zone = state.terms.time_zone
+                days = {one.on for one in elapse(state, local_day(until, zone))}
+                found += [Due(start_of_day(day, zone), state.household_id, state.subscription_id) for day in days]
+            after = page[-1].subscription_id
+        return sorted(found)
+
+    async def settle(self, tenant_id: str, due: Due) -> int:
+        """Stores what happened to a subscription until its day came; the number of events."""
+
+        def change(reading: Reading) -> Writing:
+            state = reading.subscription
+            if state is None:  # erased since
+                return Writing()
+            elapsed = elapse(state, local_day(due.at, state.terms.time_zone))
+            return _recorded(state, [(SCHEDULE, one) for one in elapsed], due.at)
+
+        household = Household(tenant_id, due.household_id)
+        return len((await self._change(household, Key(due.subscription_id), change)).events)
 
     async def get(self, household: Household, subscription_id: str) -> View:
         """A subscription as it is today.
@@ -243,11 +320,11 @@ class Subscriptions:
         resolved = await self._store.resolve(household)
         if found is None or found.household_id != resolved.household_id:
             raise _not_found()
-        return view_at(found, self._clock())
+        return view_at(found, await self._clock(household.tenant_id))
 
     async def all(self, household: Household, after: str, limit: int) -> Sequence[View]:
         """Subscriptions of a household whose id is greater than `after`, ordered by id, as they are today."""
-        now = self._clock()
+        now = await self._clock(household.tenant_id)
         return [view_at(one, now) for one in await self._store.subscriptions(household, after, limit)]
 
     async def deliveries(
@@ -284,6 +361,10 @@ class Subscriptions:
         await self.get(household, subscription_id)
         return await self._store.events(household.tenant_id, subscription_id, after, limit)
 
+    async def household_pause(self, household: Household) -> HouseholdPause | None:
+        """The pause of a household, which may have ended; None if there is none."""
+        return await self._store.pause(household)
+
     async def export(self, household: Household) -> tuple[Sequence[Offer], Sequence[tuple[View, StoredEvents]]]:
         """All offers and subscriptions of a household, with their events."""
         views = await self.all(household, "", _ALL)
@@ -299,17 +380,36 @@ class Subscriptions:
     async def _outcome(self, household: Household, writing: Writing) -> Changed:
         """The outcome of a change, also of a repeated one: as it was the first time."""
         if writing.subscription is not None:
-            return Changed(view_at(writing.subscription, self._clock()), writing.events)
+            now = await self._clock(household.tenant_id)
+            return Changed(view_at(writing.subscription, now), writing.events)
         request = writing.request
         assert request is not None
         if request.error_reason:
             raise _KEPT_FAILURES[request.error_reason](request.error_message)
-        found = await self._store.subscription(household.tenant_id, request.subject_id)
-        events = await self._store.events(household.tenant_id, request.subject_id, 0, request.version)
+        part = RequestPart(request.subject_id, request.event_count, request.version)
+        return await self._answered(household.tenant_id, part, request.created_at)
+
+    async def _change_all(
+        self, household: Household, call: Call, change: Callable[[Reading], Writing]
+    ) -> Sequence[Changed]:
+        """The outcome of a change of all subscriptions, also of a repeated one: as it was the first time."""
+        writing = await self._change(household, Key(request_id=call.request_id, household=True), change)
+        if writing.request is not None:
+            request, tenant_id = writing.request, household.tenant_id
+            return [await self._answered(tenant_id, one, request.created_at) for one in request.parts]
+        now = await self._clock(household.tenant_id)
+        return [
+            Changed(view_at(one.subscription, now), one.events) for one in writing.more if one.subscription is not None
+        ]
+
+    async def _answered(self, tenant_id: str, part: RequestPart, answered_at: int) -> Changed:
+        """A subscription as it was after a request."""
+        found = await self._store.subscription(tenant_id, part.subscription_id)
+        events = await self._store.events(tenant_id, part.subscription_id, 0, part.version)
         if found is None:
             raise _not_found()
         *_, (_, state) = replayed(found.subscription_id, found.household_id, events)
-        return Changed(view_at(state, request.created_at), events[request.version - request.event_count :])
+        return Changed(view_at(state, answered_at), events[part.version - part.event_count :])
 
 
 def view_at(subscription: Subscription, instant: int) -> View:
@@ -317,6 +417,54 @@ def view_at(subscription: Subscription, instant: int) -> View:
     today = local_day(instant, subscription.terms.time_zone)
     # Its version stays that of the stored one, so that an etag holds until somebody changes something.
     return View(replace(as_of(subscription, today), version=subscription.version), today)
+
+
+def _decided(
+    state: Subscription, command: Command, actor: str, now: int, pause: HouseholdPause | None = None
+) -> Writing:
+    """What a command changes, with what happened before because a day came; without events if nothing changes."""
+    today = local_day(now, state.terms.time_zone)
+    elapsed = elapse(state, today)
+    before = evolve_all(state, elapsed)
+    wanted = list(decide(before, command, today))
+    if pause is not None and before.status in (Status.CANCELLED, Status.EXPIRED):
+        paused = pause.joined_by(state.terms.time_zone, today)
+        if paused is not None and evolve_all(before, wanted).status is Status.ACTIVE:
+            wanted.append(replace(paused, on=today))
+    events: list[tuple[str, Event]] = [(SCHEDULE, one) for one in elapsed] if wanted else []
+    return _recorded(state, [*events, *((actor, one) for one in wanted)], now)
+
+
+def _decided_for_all(reading: Reading, command: Command, call: Call, now: int) -> Writing:
+    """What a command changes in each subscription of a household."""
+    # Those of an engine are paused and resumed there.
+    kept_here = [one for one in reading.subscriptions if one.mirror is None]
+    decided = [_decided(one, command, call.actor, now) for one in kept_here]
+    changed = [one for one in decided if one.events]
+    parts = [
+        RequestPart(one.subscription.subscription_id, len(one.events), one.subscription.version)
+        for one in changed
+        if one.subscription is not None
+    ]
+    request = _request(call, now, "")
+    return Writing(more=changed, request=None if request is None else request._replace(parts=tuple(parts)))
+
+
+def _recorded(state: Subscription, events: Sequence[tuple[str, Event]], now: int) -> Writing:
+    """Events with their actors, after which a subscription is another one."""
+    if not events:
+        return Writing(state, events=[])
+    after = replace(evolve_all(state, [one for _, one in events]), changed_at=now)
+    recorded = [
+        RecordedEvent(number, now, actor, event) for number, (actor, event) in enumerate(events, state.version + 1)
+    ]
+    return Writing(after, changed_deliveries(state.deliveries, after.deliveries), recorded)
+
+
+def _pause_of(known: HouseholdPause | None, until: int | None, now: int) -> HouseholdPause:
+    """A new pause of a household, or the known one with another end."""
+    is_running = known is not None and (known.until is None or known.until > local_day(now, _WESTMOST))
+    return HouseholdPause(known.paused_at if known is not None and is_running else now, until)
 
 
 def _terms(agreement: Agreement, offer: Offer | None, today: int) -> Terms:

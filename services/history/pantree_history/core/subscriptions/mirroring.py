@@ -5,7 +5,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from pantree_history.core.history import Clock
+from pantree_history.core.clocks import TenantClock
 from pantree_history.core.ledger import digest_of
 from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.decide import elapse
@@ -61,10 +61,10 @@ class Mirroring:
     Args:
         store: where they are stored.
         ledger_key: key of the hashes in the ledger of erasures.
-        clock: the time.
+        clock: the time of a tenant.
     """
 
-    def __init__(self, store: SubscriptionStore, ledger_key: bytes, clock: Clock) -> None:
+    def __init__(self, store: SubscriptionStore, ledger_key: bytes, clock: TenantClock) -> None:
         self._store = store
         self._ledger_key = ledger_key
         self._clock = clock
@@ -119,7 +119,7 @@ class Mirroring:
         household_id = report.household_id if known is None else known.household_id
         if known is None and not isinstance(report, Snapshot):
             return EngineResult(household_id, subscription_id, Outcome.UNKNOWN)
-        now, request_id = self._clock(), f"{event.engine}/{event.event_id}/{external_id}"
+        now, request_id = await self._clock(tenant_id), f"{event.engine}/{event.event_id}/{external_id}"
         outcome = Outcome.UNCHANGED
 
         def change(reading: Reading) -> Writing:

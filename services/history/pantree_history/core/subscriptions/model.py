@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pantree_history.core.subscriptions.schedule import Interval, Segment
+from pantree_history.core.subscriptions.schedule import Interval, Segment, local_day
 
 
 class Status(StrEnum):
@@ -136,6 +136,10 @@ class Subscription:
     paused_on: int | None = None
     pause_until: int | None = None
     """Day on which it resumes; None for a pause without end."""
+    household_pause: bool = False
+    """Whether its pause is that of the household."""
+    alone_until: int | None = None
+    """End of its pause of its own, which that of the household outlasts; None if it had none."""
     cancel_on: int | None = None
     """First day without deliveries: announced, or that of the cancellation."""
     cancellation: Cancellation | None = None
@@ -204,6 +208,18 @@ class Pause:
 @dataclass(frozen=True)
 class Resume:
     """End a pause."""
+
+
+@dataclass(frozen=True)
+class PauseHousehold:
+    """Pause it with all others of the household; None for no end."""
+
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class ResumeHousehold:
+    """End the pause of the household."""
 
 
 @dataclass(frozen=True)
@@ -303,6 +319,8 @@ Lever = (
     | SendNow
     | Pause
     | Resume
+    | PauseHousehold
+    | ResumeHousehold
     | Reactivate
     | ChangeInterval
     | ChangeQuantity
@@ -354,6 +372,10 @@ class Paused:
 
     on: int
     until: int | None
+    household: bool = False
+    """Whether it is the pause of the household."""
+    alone_until: int | None = None
+    """End of its pause of its own, which that of the household outlasts; None if it had none."""
 
 
 @dataclass(frozen=True)
@@ -407,6 +429,8 @@ class Cancelled:
 
     on: int
     cancellation: Cancellation
+    skipped: tuple[int, ...] = ()
+    """Deliveries that a pause prevented before."""
 
 
 @dataclass(frozen=True)
@@ -414,6 +438,8 @@ class Expired:
     """Its last day is over."""
 
     on: int
+    skipped: tuple[int, ...] = ()
+    """Deliveries that a pause prevented before."""
 
 
 @dataclass(frozen=True)
@@ -513,6 +539,22 @@ Event = (
     | DeliveryOrdered
     | Mirrored
 )
+
+
+@dataclass(frozen=True)
+class HouseholdPause:
+    """A pause of all subscriptions of a household."""
+
+    paused_at: int
+    """Microseconds since 1970-01-01 in UTC."""
+    until: int | None
+    """First day on which deliveries take place again; None for no end."""
+
+    def joined_by(self, time_zone: str, today: int) -> Paused | None:
+        """What pauses a subscription that begins today; None if the pause has ended."""
+        if self.until is not None and self.until <= today:
+            return None
+        return Paused(local_day(self.paused_at, time_zone), self.until, household=True)
 
 
 @dataclass(frozen=True)

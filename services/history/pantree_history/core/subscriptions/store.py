@@ -4,8 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pantree_history.core.store import Digest, HistoryStore, Household
-from pantree_history.core.subscriptions.model import Delivery, Offer, RecordedEvent, Subscription
+from pantree_history.core.subscriptions.model import Delivery, HouseholdPause, Offer, RecordedEvent, Subscription
 from pantree_history.core.webhooks.store import WebhookStore
+
+
+class RequestPart(NamedTuple):
+    """What became of one of the subscriptions that a request changed."""
+
+    subscription_id: str
+    event_count: int
+    version: int
+    """After it."""
 
 
 class Request(NamedTuple):
@@ -17,13 +26,15 @@ class Request(NamedTuple):
     created_at: int
     """Microseconds since 1970-01-01 in UTC."""
     subject_id: str
-    """The subscription or offer that it created or changed."""
+    """The subscription or offer that it created or changed; empty for all subscriptions of the household."""
     event_count: int
     version: int
     """Of the subscription, after it."""
     error_reason: str = ""
     """Why it failed; empty if it did not."""
     error_message: str = ""
+    parts: tuple[RequestPart, ...] = ()
+    """Of a request for all subscriptions of the household: those that it changed."""
 
 
 class Key(NamedTuple):
@@ -32,6 +43,10 @@ class Key(NamedTuple):
     subscription_id: str = ""
     offer_id: str = ""
     request_id: str = ""
+    pause: bool = False
+    """Whether the pause of the household is read."""
+    household: bool = False
+    """Whether all subscriptions of the household are read, and its pause."""
 
 
 class Reading(NamedTuple):
@@ -46,6 +61,10 @@ class Reading(NamedTuple):
     """It may be of another household."""
     offer: Offer | None
     """It may be of another household."""
+    pause: HouseholdPause | None = None
+    """It may have ended."""
+    subscriptions: Sequence[Subscription] = ()
+    """All of the household, ordered by id in code points."""
 
 
 class Writing(NamedTuple):
@@ -57,6 +76,11 @@ class Writing(NamedTuple):
     events: Sequence[RecordedEvent] = ()
     offer: Offer | None = None
     request: Request | None = None
+    more: Sequence["Writing"] = ()
+    """Changes of other subscriptions that were read."""
+    pause: HouseholdPause | None = None
+    ends_pause: bool = False
+    """Whether the pause of the household is forgotten."""
 
 
 class StoredEvents(NamedTuple):
@@ -97,6 +121,12 @@ class SubscriptionStore(Protocol):
 
     async def subscriptions(self, household: Household, after: str, limit: int) -> Sequence[Subscription]:
         """Subscriptions of a household whose id is greater than `after`, ordered by id in code points."""
+
+    async def subscriptions_of_tenant(self, tenant_id: str, after: str, limit: int) -> Sequence[Subscription]:
+        """Subscriptions whose id is greater than `after`, ordered by id in code points, without their deliveries."""
+
+    async def pause(self, household: Household) -> HouseholdPause | None:
+        """The pause of a household, which may have ended; None if there is none."""
 
     async def offers(self, household: Household, after: str, limit: int) -> Sequence[Offer]:
         """Offers to a household whose id is greater than `after`, ordered by id in code points."""

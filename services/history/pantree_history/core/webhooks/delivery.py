@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from pantree_history.core.history import Clock, system_clock
+from pantree_history.core.clocks import Clock, system_clock
 from pantree_history.core.lines import MICROSECONDS
 from pantree_history.core.subscriptions.evolve import replayed
 from pantree_history.core.subscriptions.keeper import View, view_at

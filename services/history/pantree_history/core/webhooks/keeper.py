@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from pantree_history.core.history import Clock, system_clock
+from pantree_history.core.clocks import Clock, system_clock
 from pantree_history.core.lines import MICROSECONDS
 from pantree_history.core.webhooks.addresses import url_problem
 from pantree_history.core.webhooks.events import PING, Content, outgoing
