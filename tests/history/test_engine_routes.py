@@ -1,10 +1,14 @@
 """Webhooks of subscription engines through the gateway: signatures, tenants, and what comes out again."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import hmac
 import json
+import os
+import shutil
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ from tests.history import engine_payloads as payloads
 
 ROUTE = "/api/v1/engines/recharge/events"
 KEY = "key of the shop"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/engine-events.sh"
 BODY = payloads.text({"subscription": payloads.recharge(next_charge_scheduled_at="2026-12-12")}).encode()
 
 
@@ -130,6 +135,21 @@ async def test_gateway_without_credentials_takes_events() -> None:
     async with gateway() as url, httpx.AsyncClient(base_url=url) as rest:
         taken = await rest.post("/api/v1/engines/ordergroove/events", json=payloads.ordergroove())
         assert taken.json()["results"][0]["customer_id"] == "h183738"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+async def test_example_with_curl(tmp_path: Path) -> None:
+    accounts = tmp_path / "engines.json"
+    accounts.write_text(json.dumps([{"engine": "recharge", "secret": "hidden"}]))
+    async with gateway(engines_file=str(accounts)) as url:
+        environment = {**os.environ, "PANTREE_URL": url, "SECRET": "hidden"}
+        process = await asyncio.create_subprocess_exec("bash", str(EXAMPLE), env=environment, stdout=PIPE, stderr=PIPE)
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    *outcomes, deliveries = map(json.loads, output.decode().splitlines())
+    kinds = [one["results"][0]["outcome"].removeprefix("ENGINE_EVENT_OUTCOME_") for one in outcomes]
+    assert kinds == ["APPLIED", "REPEATED", "APPLIED"]
+    assert deliveries["deliveries"][0]["status"] == "DELIVERY_STATUS_SKIPPED"
 
 
 def test_signatures_are_those_that_the_engines_document() -> None:
