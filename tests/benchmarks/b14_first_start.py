@@ -49,7 +49,8 @@ def _copy_packages(directory: Path) -> None:
 
     What other packages contain is compiled when they are installed.
     """
-    settings = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    for package in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        source = _ROOT / package
-        shutil.copytree(source, directory / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for project in (".", "gen", "runtime", "clients/python"):
+        settings = tomllib.loads((_ROOT / project / "pyproject.toml").read_text())
+        for package in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+            source = _ROOT / project / package
+            shutil.copytree(source, directory / source.name, ignore=shutil.ignore_patterns("__pycache__"))
