@@ -62,6 +62,8 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     one = f"{subscriptions}/{{subscription_id}}"
     stored |= {f"{customer}/offers", subscriptions, one, f"{one}:change", f"{one}:record"}
     stored |= {f"{one}/deliveries", f"{one}/events"}
+    stored |= {f"{subscriptions}:pause", f"{subscriptions}:resume"}
+    stored |= {"/api/v1/test-clock", "/api/v1/test-clock:advance"}
     system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files", "engines/{engine}/events")
     names = ("process", "plan", "what-if", "next-basket", *system)
     original = {f"/api/v1/{name}" for name in names}
