@@ -212,12 +212,15 @@ pins: ## Pin the versions that .venv has, in scripts/constraints.txt, and their 
 
 ##@ Research
 
-.PHONY: bench quality realism fit-check stories regular-records product-knowledge llama-cpp-install compare
+.PHONY: bench quality review-quality realism fit-check stories regular-records product-knowledge llama-cpp-install compare
 bench: .venv/quality.stamp ## Measure performance against baselines; prints a table, writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
 quality: .venv/quality.stamp ## Fit the frequency models and measure them on real households; writes build/quality
 	@$(BIN)/python -m pantree_research.quality
+
+review-quality: .venv/quality.stamp ## Review subscriptions of real households every week, compared with no review
+	@$(BIN)/python -m pantree_research.quality.review
 
 realism: .venv/quality.stamp ## Compare simulated with real baskets: a table and plots in realism/
 	@$(BIN)/python -m pantree_research.realism

@@ -20,12 +20,16 @@ _VALUES = (
         "delivered_per_used_ratio": 0.97, "overstock_ratio": 0.5, "expected_units_on_hand": 0.9,
         "days_since_last_purchase": 1, "subscription_unit_price": 1.89, "paid_unit_price": 1.49, "max_unit_price": 1.5,
         "budget_per_month": 40.0, "expected_annual_savings": 14.57, "estimated_annual_savings": 5.18,
+        "silent_count": 3, "skipped_count": 3, "days_away": 35, "returned_count": 1, "early_days": 1,
+        "top_up_count": 2,
     },
     {
         "purchase_count": 2, "min_purchases": 3, "mean_interval_days": 24.6, "interval_days": 56, "days": 84,
         "delivered_per_used_ratio": 1.04, "overstock_ratio": 0.41, "expected_units_on_hand": 2.3,
         "days_since_last_purchase": 92, "subscription_unit_price": 1.89, "paid_unit_price": 1.49, "max_unit_price": 1.5,
         "budget_per_month": 40.0, "expected_annual_savings": 14.57, "estimated_annual_savings": 5.18,
+        "silent_count": 4, "skipped_count": 4, "days_away": 61, "returned_count": 2, "early_days": 17,
+        "top_up_count": 3,
     },
 )  # fmt: skip
 

@@ -126,6 +126,7 @@ async def test_client_calls_every_public_method() -> None:
                 ),
                 "subscription": lambda: client.subscription("cust_001", "s-1"),
                 "subscriptions": lambda: exhausted(client.subscriptions("cust_001")),
+                "review_subscriptions": lambda: client.review_subscriptions("cust_001"),
                 "change_subscription": lambda: client.change_subscription("cust_001", "s-1", Skip()),
                 "pause_subscriptions": lambda: client.pause_subscriptions("cust_001"),
                 "resume_subscriptions": lambda: client.resume_subscriptions("cust_001"),

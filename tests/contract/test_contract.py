@@ -58,6 +58,7 @@ def test_public_routes_are_those_of_the_seed_and_of_what_is_stored() -> None:
         "GET /api/v1/customers/{customer_id}/offers": f"{SUBSCRIPTION_SERVICE}/ListOffers",
         f"POST {SUBSCRIPTIONS}": f"{SUBSCRIPTION_SERVICE}/CreateSubscription",
         f"GET {SUBSCRIPTIONS}": f"{SUBSCRIPTION_SERVICE}/ListSubscriptions",
+        f"GET {SUBSCRIPTIONS}:review": "pantree.pipeline.v1.PipelineService/ReviewSubscriptions",
         f"GET {SUBSCRIPTIONS}/{{subscription_id}}": f"{SUBSCRIPTION_SERVICE}/GetSubscription",
         f"POST {SUBSCRIPTIONS}/{{subscription_id}}:change": f"{SUBSCRIPTION_SERVICE}/ChangeSubscription",
         f"POST {SUBSCRIPTIONS}:pause": f"{SUBSCRIPTION_SERVICE}/PauseSubscriptions",

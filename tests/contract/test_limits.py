@@ -304,6 +304,8 @@ def test_every_list_in_a_request_has_a_largest_length() -> None:
 
 # A required enum that has no bound for that, so that a rule of its part requires it, with a test of its own.
 REQUIRED_BY_A_RULE = {
+    "pantree.recommendation.v1.ReviewedDelivery.status",
+    "pantree.recommendation.v1.ReviewedSubscription.status",
     "pantree.subscription.v1.DeliveryInterval.unit",
     "pantree.subscription.v1.RecordDeliveryRequest.report",
     "pantree.subscription.v1.RecordEngineEventRequest.engine",

@@ -91,6 +91,12 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     ) -> messages.GetNextBasketResponse:
         return messages.GetNextBasketResponse(result=messages.NextBasketResult(customer_id=request.customer_id))
 
+    async def ReviewSubscriptions(
+        self, request: messages.ReviewSubscriptionsRequest, context: Context
+    ) -> messages.ReviewSubscriptionsResponse:
+        result = messages.SubscriptionReviews(customer_id=request.customer_id)
+        return messages.ReviewSubscriptionsResponse(result=result)
+
     async def EraseCustomer(
         self, request: messages.EraseCustomerRequest, context: Context
     ) -> messages.EraseCustomerResponse:

@@ -60,7 +60,7 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     stored = {customer, f"{customer}:merge", *(f"{customer}/{name}" for name in of_customers)}
     subscriptions = f"{customer}/subscriptions"
     one = f"{subscriptions}/{{subscription_id}}"
-    stored |= {f"{customer}/offers", subscriptions, one, f"{one}:change", f"{one}:record"}
+    stored |= {f"{customer}/offers", subscriptions, one, f"{one}:change", f"{one}:record", f"{subscriptions}:review"}
     stored |= {f"{one}/deliveries", f"{one}/events"}
     stored |= {f"{subscriptions}:pause", f"{subscriptions}:resume"}
     stored |= {"/api/v1/test-clock", "/api/v1/test-clock:advance"}

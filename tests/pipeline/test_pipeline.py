@@ -194,6 +194,9 @@ class Recommender:
     async def models(self) -> object:
         raise NotImplementedError
 
+    async def review(self, request: object) -> object:
+        raise NotImplementedError
+
 
 def job(months: int = 6) -> Job:
     source = FirstPurchase((), "health_conscious", months, START, seed=1)

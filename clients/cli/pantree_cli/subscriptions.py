@@ -16,14 +16,17 @@ from google.protobuf.message import Message
 from rich import box
 from rich.table import Table
 
+from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
+from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
 from pantree.subscription.v1 import subscription_service_pb2 as messages
 from pantree.subscription.v1 import subscription_service_pb2_grpc as rpc
-from pantree_cli.customer import CustomerId, HistoryAddress, Tenant
+from pantree_cli.customer import CustomerId, HistoryAddress, PipelineAddress, Tenant
 from pantree_cli.help import examples
 from pantree_cli.mesh import client_identity, default_address
 from pantree_cli.options import AsJson, Certificates
 from pantree_cli.output import console
 from pantree_cli.view import shown_name
+from pantree_client.reviews import SubscriptionReview, SupplyForecast, to_reviews
 from pantree_client.subscriptions import (
     Cancel,
     ChangeInterval,
@@ -206,6 +209,41 @@ def show(
         console.print(_deliveries_table(one.item, map(to_delivery, deliveries)))
     else:
         print_text("No deliveries.")
+
+
+@_command("review", "review 4711", "review 4711 --as-of 2026-12-05 --json")
+def review(
+    customer_id: CustomerId,
+    as_of: Annotated[
+        datetime | None, _option("DATE", "As-of date of purchases and deliveries; by default today.", formats=[_DAY])
+    ] = None,
+    as_json: AsJson = False,
+    tenant: Tenant = "",
+    address: PipelineAddress = "",
+    certificates: Certificates = None,
+) -> None:
+    """Say what to keep and what to change, and why. Changes nothing."""
+    check_tenant(tenant)
+    request = pipeline.ReviewSubscriptionsRequest(customer_id=customer_id, as_of=_day(as_of))
+    found: list[pipeline.SubscriptionReviews] = []
+
+    async def call() -> None:
+        place, identity = address or default_address("pipeline"), client_identity(certificates)
+        async with open_channel(place, timeout_seconds=_MAX_SECONDS, part="pipeline", identity=identity) as channel:
+            stub = pipeline_rpc.PipelineServiceStub(channel)
+            with translate_rpc_errors("pipeline"):
+                answer = await stub.ReviewSubscriptions(request, metadata=tenant_metadata(tenant))
+            found.append(answer.result)
+
+    run_event_loop(call)
+    if as_json:
+        print_json(found[0].reviews)
+        return
+    result = to_reviews(found[0])
+    if not result.reviews:
+        print_text(f"{customer_id} has no subscriptions to review.")
+    for one in result.reviews:
+        _print_review(one, result.currency_code)
 
 
 @_command("events", "events 4711 SUBSCRIPTION")
@@ -681,6 +719,54 @@ def _print_changes(changes: Sequence[SubscriptionChange]) -> None:
 
 def _clock_text(now: str) -> str:
     return f"The clock is at {now[:19].replace('T', ' ')} UTC."
+
+
+def _print_review(one: SubscriptionReview, currency_code: str) -> None:
+    print_text(f"{one.item.name} ({one.subscription_id}): {_advice(one)}")
+    for reason in one.reasons:
+        print_text(f"  {reason}")
+    if one.lever is None:
+        print_text(f"  Next 12 weeks: {_supply(one.now, currency_code)}.")
+        return
+    print_text(f"  Next 12 weeks as it is: {_supply(one.now, currency_code)}.")
+    print_text(f"  If changed: {_supply(one.after, currency_code)}.")
+    if one.cut_off_at:
+        print_text(f"  Change it before {one.cut_off_at[:16].replace('T', ' ')} UTC.")
+
+
+def _advice(one: SubscriptionReview) -> str:
+    """An advice in words."""
+    match one.lever:
+        case Skip():
+            return f"skip the delivery of {one.next_date}."
+        case Pause():
+            return f"pause it until {one.lever.until}."
+        case ChangeInterval():
+            often = "less" if one.action == "lengthen" else "more"
+            return f"deliver {often} often, {_every(one.lever.interval)}."
+        case ChangeQuantity():
+            return f"deliver {one.lever.quantity} at a time."
+        case ChangeItem():
+            return f"deliver {one.lever.item.name} instead."
+        case Cancel():
+            return "stop it."
+        case _:
+            return "keep it as it is."
+
+
+def _supply(supply: SupplyForecast, currency_code: str) -> str:
+    parts = [_count(supply.delivered_units, "unit")]
+    if supply.cost is not None:
+        parts.append(f"{supply.cost:.2f} {currency_code}".strip())
+    if supply.early_delivery_count is not None:
+        parts.append(f"{_count(supply.early_delivery_count, 'delivery', 'deliveries')} too early")
+    if supply.stockout_count is not None:
+        parts.append(f"out of it {_count(supply.stockout_count, 'time')}")
+    return ", ".join(parts)
+
+
+def _count(number: int, one: str, more: str = "") -> str:
+    return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def _event_text(event: SubscriptionEvent) -> str:

@@ -53,6 +53,7 @@ from pantree_client.results import (
     Status,
     Suggestion,
 )
+from pantree_client.reviews import SubscriptionReview, SubscriptionReviews, SupplyForecast
 from pantree_client.subscriptions import (
     Cancel,
     Cancellation,
@@ -199,7 +200,10 @@ __all__ = [
     "SubscriptionEvent",
     "SubscriptionMirror",
     "SubscriptionRequest",
+    "SubscriptionReview",
+    "SubscriptionReviews",
     "Suggestion",
+    "SupplyForecast",
     "SyncPantreeClient",
     "TooLarge",
     "Unauthenticated",

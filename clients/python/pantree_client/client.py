@@ -44,6 +44,7 @@ from pantree_client.results import (
     to_result,
     to_status,
 )
+from pantree_client.reviews import SubscriptionReviews, to_reviews
 from pantree_client.subscriptions import (
     ClockAdvance,
     CustomerSubscription,
@@ -477,6 +478,22 @@ class PantreeClient:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def review_subscriptions(
+        self, customer_id: str, *, as_of: date | None = None, timeout_seconds: float | None = None
+    ) -> SubscriptionReviews:
+        """Returns what to keep and what to change about the stored subscriptions of a customer. Nothing is changed.
+
+        Args:
+            customer_id: the customer.
+            as_of: as-of date; today if None.
+            timeout_seconds: as in `process`.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        request = messages.ReviewSubscriptionsRequest(customer_id=customer_id, as_of=_day(as_of))
+        return to_reviews(await self._opened.review_subscriptions(request, self._seconds(timeout_seconds)))
 
     async def change_subscription(
         self,

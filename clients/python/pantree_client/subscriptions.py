@@ -422,6 +422,27 @@ def to_change_request(
     return request
 
 
+def to_lever(request: messages.ChangeSubscriptionRequest) -> Lever | None:
+    """Converts the lever of a request, as a review advises it; None for any other."""
+    match request.WhichOneof("lever"):
+        case "skip":
+            return Skip(request.skip.sequence, request.skip.reason)
+        case "pause":
+            return Pause(_to_day(request.pause.until))
+        case "change_interval":
+            change = request.change_interval
+            return ChangeInterval(_to_interval(change.interval), _to_day(change.next_date))
+        case "change_quantity":
+            return ChangeQuantity(request.change_quantity.quantity)
+        case "change_item":
+            return ChangeItem(to_item(request.change_item.item))
+        case "cancel":
+            why = request.cancel.cancellation
+            return Cancel(_to_day(request.cancel.cancel_on), why.reason, why.feedback, why.comment)
+        case _:
+            return None
+
+
 def to_record_request(
     customer_id: str, subscription_id: str, report: DeliveryReport, *, etag: str, request_id: str, actor: str
 ) -> messages.RecordDeliveryRequest:
@@ -442,7 +463,7 @@ def to_record_request(
 
 def to_offer(message: messages.Offer) -> Offer:
     """Converts an offer."""
-    return value_of(Offer, message, item=_to_item(message.item), interval=_to_interval(message.interval))
+    return value_of(Offer, message, item=to_item(message.item), interval=_to_interval(message.interval))
 
 
 def to_subscription(message: messages.CustomerSubscription) -> CustomerSubscription:
@@ -453,7 +474,7 @@ def to_subscription(message: messages.CustomerSubscription) -> CustomerSubscript
         CustomerSubscription,
         message,
         status=_name(messages.SubscriptionStatus, message.status, "SUBSCRIPTION_STATUS_"),
-        item=_to_item(message.item),
+        item=to_item(message.item),
         interval=_to_interval(message.interval),
         pause_until=_to_day(message.pause_until),
         cancel_on=_to_day(message.cancel_on),
@@ -470,7 +491,7 @@ def to_delivery(message: messages.SubscriptionDelivery) -> SubscriptionDelivery:
         SubscriptionDelivery,
         message,
         status=_name(messages.DeliveryStatus, message.status, "DELIVERY_STATUS_"),
-        item=_to_item(message.item),
+        item=to_item(message.item),
         delivered_quantity=message.delivered_quantity if message.HasField("delivered_quantity") else None,
     )
 
@@ -488,7 +509,8 @@ def to_change(
     return SubscriptionChange(to_subscription(message.subscription), tuple(map(to_subscription_event, events)))
 
 
-def _to_item(message: messages.SubscribedItem) -> SubscribedItem:
+def to_item(message: messages.SubscribedItem) -> SubscribedItem:
+    """Converts an item."""
     return SubscribedItem(message.name, message.category, message.item_id, message.variant)
 
 

@@ -24,6 +24,7 @@ from pantree_client.results import (
     Result,
     Status,
 )
+from pantree_client.reviews import SubscriptionReviews
 from pantree_client.subscriptions import (
     ClockAdvance,
     CustomerSubscription,
@@ -250,6 +251,13 @@ class SyncPantreeClient:
     ) -> Generator[CustomerSubscription]:
         """See `PantreeClient.subscriptions`."""
         return self._iterate(self._client.subscriptions(customer_id, timeout_seconds=timeout_seconds))
+
+    def review_subscriptions(
+        self, customer_id: str, *, as_of: date | None = None, timeout_seconds: float | None = None
+    ) -> SubscriptionReviews:
+        """See `PantreeClient.review_subscriptions`."""
+        call = self._client.review_subscriptions(customer_id, as_of=as_of, timeout_seconds=timeout_seconds)
+        return self._wait_for(call)
 
     def change_subscription(
         self,

@@ -20,6 +20,7 @@ from pantree.history.v1 import history_service_pb2 as history
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import (
+    REVIEW_ACTION_KEEP,
     GetModelResponse,
     ModelDetails,
     PlannedDelivery,
@@ -31,6 +32,7 @@ from pantree.recommendation.v1.recommendation_service_pb2 import (
     SavingsVsPaid,
     Subscription,
     SubscriptionPlan,
+    SubscriptionReview,
 )
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.subscription.v1 import subscription_service_pb2 as subscription
@@ -42,6 +44,7 @@ from pantree_client.sync import SyncPantreeClient
 from pantree_domain.cadence import LADDER
 from pantree_runtime.errors import NotFound, PantreeError
 
+_TOO_EARLY = "It is too early to say; we look again after the next delivery."
 _MODEL = Model(name="fake", version="1")
 _MONTHS = 6
 _DEFAULT_AS_OF = date(2026, 6, 1)
@@ -299,6 +302,26 @@ class FakePantree:
             ),
             timeout_seconds,
         )
+
+    async def review_subscriptions(
+        self, request: pipeline.ReviewSubscriptionsRequest, timeout_seconds: float
+    ) -> pipeline.SubscriptionReviews:
+        """See `Transport`. Every subscription is to be kept."""
+        self._raise_next_failure()
+        listed = subscription.ListSubscriptionsRequest(customer_id=request.customer_id)
+        ended = (subscription.SUBSCRIPTION_STATUS_CANCELLED, subscription.SUBSCRIPTION_STATUS_EXPIRED)
+        reviews = [
+            SubscriptionReview(
+                subscription_id=one.subscription_id,
+                item=one.item,
+                action=REVIEW_ACTION_KEEP,
+                reasons=[Reason(code="REVIEW_TOO_EARLY", text=_TOO_EARLY)],
+            )
+            for one in self.subscriptions.list_subscriptions(listed).subscriptions
+            if one.status not in ended
+        ]
+        as_of = request.as_of or _DEFAULT_AS_OF.isoformat()
+        return pipeline.SubscriptionReviews(customer_id=request.customer_id, as_of=as_of, reviews=reviews)
 
     async def append_purchases(
         self, request: history.AppendPurchasesRequest, timeout_seconds: float

@@ -142,11 +142,11 @@ def _tally_fixed(
 
 
 class HouseholdPlans:
-    """What the plans of the validation households are made of, as of a day."""
+    """What the plans of households are made of, as of a day."""
 
-    def __init__(self, level: Level, cutoff: date) -> None:
+    def __init__(self, level: Level, cutoff: date, split: Split = Split.VALIDATION) -> None:
         self._cutoff = day_number(cutoff)
-        self._histories = load_receipt_lines().of(Split.VALIDATION).histories(level)
+        self._histories = load_receipt_lines().of(split).histories(level)
         self._types = dict(zip(self._histories.item_names, self._histories.item_types, strict=True))
         self._models = model_files.models_of(model_files.load(), thread_count=1)
 
@@ -158,6 +158,10 @@ class HouseholdPlans:
     def has_history(self, household: int) -> bool:
         """Whether it bought anything until the day."""
         return len(history_before(self._histories, household, self._cutoff)) > 0
+
+    def history(self, household: int, first: int, last: int) -> PurchaseHistory:
+        """What it bought from a day to another, inclusive."""
+        return history_before(self._histories, household, last, first)
 
     def items(self, household: int) -> list[PlanItem]:
         """The items that a plan chooses from, at any price."""

@@ -81,8 +81,8 @@ def job_of(
     as_of = date.fromisoformat(message.as_of) if message.as_of else None
     source: FirstPurchase | PurchaseHistory
     if message.history or message.HasField("history_columns"):
-        history, named = _identified(message)
-        source = _with_categories(history)
+        history, named = identified(message)
+        source = with_categories(history)
         as_of = as_of or calendar_day(int(source.days.max()))
     else:
         as_of = as_of or today
@@ -199,8 +199,8 @@ def what_if_job(message: messages.WhatIfInput, tenant_id: str = "", window: Wind
     Raises:
         InvalidInput: when the history has too little before or after the as-of date.
     """
-    history, named = _identified(message)
-    history = _with_categories(history)
+    history, named = identified(message)
+    history = with_categories(history)
     given = date.fromisoformat(message.as_of) if message.as_of else None
     week_count = message.week_count if message.HasField("week_count") else None
     window = window or window_of(history, given, week_count)
@@ -222,7 +222,7 @@ def what_if_job(message: messages.WhatIfInput, tenant_id: str = "", window: Wind
 
 
 def next_basket_job(message: messages.NextBasketInput) -> NextBasketJob:
-    history, named = _identified(message)
+    history, named = identified(message)
     return NextBasketJob(
         customer_id=message.customer_id,
         history=history,
@@ -273,7 +273,7 @@ def _id_of(message: Message) -> str:
     return str(uuid.uuid5(_RECOMMENDATION_NAMESPACE, message.SerializeToString(deterministic=True).hex()))
 
 
-def _identified(
+def identified(
     message: messages.ProcessInput | messages.NextBasketInput | messages.WhatIfInput,
 ) -> tuple[PurchaseHistory, Mapping[str, ItemIdentity]]:
     """The history of a request with one entry per item, and what the retailer calls the items."""
@@ -310,7 +310,7 @@ def _history_of_rows(rows: Sequence[Purchase]) -> tuple[PurchaseHistory, list[It
     return history, identities
 
 
-def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
+def with_categories(history: PurchaseHistory) -> PurchaseHistory:
     """The history with categories from the catalog for items without one."""
     catalog = load_catalog()
     categories = tuple(

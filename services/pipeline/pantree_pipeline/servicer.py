@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from datetime import date
+from datetime import date, datetime
 from importlib.metadata import version
 from typing import cast
+
+from google.protobuf.message import Message
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
@@ -13,8 +15,9 @@ from pantree.recommendation.v1.recommendation_service_pb2 import (
     GetModelResponse,
     PlanDeliveriesResponse,
     PredictNextBasketResponse,
+    ReviewSubscriptionsResponse,
 )
-from pantree_pipeline import convert
+from pantree_pipeline import convert, convert_review
 from pantree_pipeline.core import household
 from pantree_pipeline.core.events import Completed
 from pantree_pipeline.core.health import HealthProbe
@@ -43,6 +46,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         probe: checks the health of the parts.
         today: as-of date of a simulation without one.
         draw_seed: seed of a simulation without one, 0 to 2³² − 1.
+        now: the time, with a time zone.
     """
 
     def __init__(
@@ -51,11 +55,13 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         probe: HealthProbe,
         today: Callable[[], date] = date.today,
         draw_seed: Callable[[], int] = _draw_seed,
+        now: Callable[[], datetime] = convert_review.utc_now,
     ) -> None:
         self._pipeline = pipeline
         self._probe = probe
         self._today = today
         self._draw_seed = draw_seed
+        self._now = now
         self._version = version("pantree")
         self._warnings = RecentWarnings(household.COMPONENT)
 
@@ -143,6 +149,20 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         filled = convert.with_stored_history(message, stored, self._today())
         job = await run_cpu(filled.ByteSize() * _MS_PER_BYTE, convert.what_if_job, filled, tenant_id)
         return job, "" if stored is None else stored.version
+
+    async def ReviewSubscriptions(
+        self, request: messages.ReviewSubscriptionsRequest, context: Context
+    ) -> messages.ReviewSubscriptionsResponse:
+        """What to keep and what to change about the stored subscriptions of a customer."""
+        as_of = date.fromisoformat(request.as_of) if request.as_of else self._today()
+        stored = await self._pipeline.stored_subscriptions(tenant_of(context), request.customer_id, as_of.isoformat())
+        subscriptions, history = stored
+        size = 0 if history is None else cast(Message, history.payload).ByteSize()
+        wanted = await run_cpu(
+            size * _MS_PER_BYTE, convert_review.review_request, subscriptions, history, as_of, self._now()
+        )
+        response = cast(ReviewSubscriptionsResponse, await self._pipeline.review(wanted))
+        return convert_review.review_result(request.customer_id, as_of, subscriptions, history, response)
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
         """The configuration of the pipeline."""

@@ -285,7 +285,7 @@ def plan_response(request: PlanRequest, bundle: Bundle) -> messages.PlanDeliveri
         left_out=[
             messages.OmittedItem(
                 name=name,
-                reason=_reason_message(reason),
+                reason=reason_message(reason),
                 item_id=request.identities[name][0],
                 variant=request.identities[name][1],
             )
@@ -426,7 +426,7 @@ def _recommendation_message(recommendation: Recommendation, as_of: date) -> mess
         score=recommendation.score,
         last_date=candidate.last_day.isoformat(),
         next_due_date=recommendation.next_due_day.isoformat(),
-        reasons=[_reason_message(reason) for reason in recommendation.reasons],
+        reasons=[reason_message(reason) for reason in recommendation.reasons],
         cadence_probability=offer.forecast.cadence_probability,
     )
 
@@ -497,15 +497,16 @@ def _suggestion_message(suggestion: Suggestion) -> messages.Suggestion:
         low_interval_days=round(item.low_interval_days, 1),
         high_interval_days=round(item.high_interval_days, 1),
         source=SUGGESTION_SOURCE,
-        reasons=[_reason_message(reason) for reason in suggestion.reasons],
+        reasons=[reason_message(reason) for reason in suggestion.reasons],
     )
 
 
 def _omitted_message(item: OmittedItem) -> messages.OmittedItem:
-    return messages.OmittedItem(name=item.name, reason=_reason_message(item.reason))
+    return messages.OmittedItem(name=item.name, reason=reason_message(item.reason))
 
 
-def _reason_message(reason: Reason) -> messages.Reason:
+def reason_message(reason: Reason) -> messages.Reason:
+    """Converts a reason."""
     return messages.Reason(
         code=reason.code,
         text=reason.text,

@@ -6,6 +6,7 @@ from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
+from pantree_recommendation.convert_review import cut_off_of
 from pantree_runtime.plan_analysis import check_analysis
 from pantree_runtime.purchase_columns import check_columns
 from pantree_runtime.validation import LAST_DAY, Rule, Violations, parse_day
@@ -84,9 +85,31 @@ def check_plan(request: messages.PlanDeliveriesRequest, violations: Violations) 
     check_analysis(request.analysis, violations.within("analysis"))
 
 
+def check_review(request: messages.ReviewSubscriptionsRequest, violations: Violations) -> None:
+    """Checks that ids and sequences differ, and that cut-offs are times."""
+    first_ids: dict[str, int] = {}
+    for index, state in enumerate(request.subscriptions):
+        nested = violations.within(f"subscriptions[{index}]")
+        first = first_ids.setdefault(state.subscription_id, index)
+        if first != index and state.subscription_id:
+            nested.add("subscription_id", f"must differ from the others; is the same as subscriptions[{first}]'s")
+        if not state.status:
+            nested.add("status", "is required")
+        first_sequences: dict[int, int] = {}
+        for number, delivery in enumerate(state.deliveries):
+            field = f"deliveries[{number}]"
+            if not delivery.status:
+                nested.add(f"{field}.status", "is required")
+            if first_sequences.setdefault(delivery.sequence, number) != number:
+                nested.add(f"{field}.sequence", f"must differ from the others; {delivery.sequence} is there twice")
+            if delivery.cut_off_at and cut_off_of(delivery) is None:
+                nested.add(f"{field}.cut_off_at", "must be a time such as 2026-12-04T23:00:00Z")
+
+
 RULES: Mapping[str, Rule] = {
     "Recommend": check_request,
     "PlanDeliveries": check_plan,
     "PredictNextBasket": check_next_basket,
+    "ReviewSubscriptions": check_review,
 }
 """By name of the RPC."""

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
-from pantree_recommendation import convert
+from pantree_recommendation import convert, convert_review
 from pantree_recommendation.core.next_basket import NextBasketModel
 from pantree_recommendation.core.plan_request import plan
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.recommender import FilteredRequest, ScoredRequest, filter_candidates, score, select
+from pantree_recommendation.core.review import review
 from pantree_recommendation.core.selection import Models, ModelSource
 from pantree_recommendation.rules import check_request
 from pantree_runtime.batches import answer_alone
@@ -23,6 +24,7 @@ _MS_PER_BASKET = 2.0
 _MS_PER_BASKET_ITEM = 0.02
 _MS_PER_PLAN = 1.0
 _MS_PER_PLAN_ITEM = 0.5
+_MS_PER_REVIEW = 0.2
 
 
 class RecommendationServicer(rpc.RecommendationServiceServicer):
@@ -71,6 +73,12 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
         cost_ms = _MS_PER_BASKET + _MS_PER_BASKET_ITEM * item_count
         return await run_cpu(cost_ms, self._predict, request)
 
+    async def ReviewSubscriptions(
+        self, request: messages.ReviewSubscriptionsRequest, context: Context
+    ) -> messages.ReviewSubscriptionsResponse:
+        """Returns what to keep and what to change."""
+        return await run_cpu(_MS_PER_REVIEW * len(request.subscriptions), _reviews, request)
+
     def _plan(self, request: messages.PlanDeliveriesRequest) -> messages.PlanDeliveriesResponse:
         wanted = convert.plan_request(request)
         return convert.plan_response(wanted, plan(wanted, self._policy))
@@ -94,6 +102,10 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
 
 def _response(scored: ScoredRequest) -> messages.RecommendResponse:
     return convert.recommend_response(select(scored))
+
+
+def _reviews(request: messages.ReviewSubscriptionsRequest) -> messages.ReviewSubscriptionsResponse:
+    return convert_review.review_response(request, review(convert_review.review_request(request)))
 
 
 def _batch_responses(

@@ -47,6 +47,11 @@ class Transport(Protocol):
     ) -> pipeline.NextBasketResult:
         """Calls `PipelineService.GetNextBasket`."""
 
+    async def review_subscriptions(
+        self, request: pipeline.ReviewSubscriptionsRequest, timeout_seconds: float
+    ) -> pipeline.SubscriptionReviews:
+        """Calls `PipelineService.ReviewSubscriptions`."""
+
     async def erase_customer(
         self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
     ) -> pipeline.EraseCustomerResponse:

@@ -154,6 +154,13 @@ class GatewayTransport:
         path, rest = _customer_path(request, "next-basket")
         return _to_message(await self._request("GET", path, timeout_seconds, params=rest), pipeline.NextBasketResult())
 
+    async def review_subscriptions(
+        self, request: pipeline.ReviewSubscriptionsRequest, timeout_seconds: float
+    ) -> pipeline.SubscriptionReviews:
+        path, rest = _customer_path(request, "subscriptions:review")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, pipeline.SubscriptionReviews())
+
     async def erase_customer(
         self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
     ) -> pipeline.EraseCustomerResponse:

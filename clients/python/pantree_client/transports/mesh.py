@@ -92,6 +92,12 @@ class MeshTransport:
         with _pipeline_errors():
             return (await self._pipeline.GetNextBasket(request, timeout=timeout_seconds)).result
 
+    async def review_subscriptions(
+        self, request: pipeline.ReviewSubscriptionsRequest, timeout_seconds: float
+    ) -> pipeline.SubscriptionReviews:
+        with _pipeline_errors():
+            return (await self._pipeline.ReviewSubscriptions(request, timeout=timeout_seconds)).result
+
     async def erase_customer(
         self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
     ) -> pipeline.EraseCustomerResponse:

@@ -2884,6 +2884,134 @@ export interface WhatIfResult {
   summary: WhatIfSummary;
 }
 
+/** ReviewSubscriptionsRequest names a customer. */
+export interface ReviewSubscriptionsRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * as_of is the as-of date, ISO 8601; today in UTC when empty. Later purchases are ignored, and deliveries that are
+   * later have not happened yet. Subscriptions are as they are today in any case.
+   */
+  as_of?: string;
+}
+
+/** SubscriptionReviews is the advice for a customer's subscriptions. */
+export interface SubscriptionReviews {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** as_of is the as-of date, ISO 8601. */
+  as_of: string;
+  /** currency_code is the currency of all amounts; empty when unknown. */
+  currency_code: string;
+  /** reviews are the advice for each subscription that is not ended, ordered by subscription_id. */
+  reviews: SubscriptionReview[];
+  /** history_version is the version of the stored purchases; empty when none are stored. */
+  history_version: string;
+}
+
+/** SubscriptionReview is the advice for one subscription. */
+export interface SubscriptionReview {
+  /** subscription_id is the subscription. */
+  subscription_id: string;
+  /** item is what is delivered. */
+  item: SubscribedItem;
+  /** action is what to do. */
+  action: ReviewAction;
+  /** reasons are why, most important first; at least one. */
+  reasons: Reason[];
+  /** evidence is what the advice is based on. */
+  evidence: ReviewEvidence;
+  /** now is what the next twelve weeks bring if nothing changes. */
+  now: SupplyForecast;
+  /** after is what they bring if the advice is followed; the same as now for REVIEW_ACTION_KEEP. */
+  after: SupplyForecast;
+  /** urgency is before when to follow the advice; absent for REVIEW_ACTION_KEEP. */
+  urgency?: ReviewUrgency;
+  /**
+   * change is the request to SubscriptionService.ChangeSubscription that follows the advice; absent for
+   * REVIEW_ACTION_KEEP. Its customer_id and etag are set by PipelineService.
+   */
+  change?: ChangeSubscriptionRequest;
+}
+
+/**
+ * ReviewEvidence is what happened to a subscription: its latest deliveries, four at most, with the present interval and
+ * quantity, and the purchases since the first of them.
+ */
+export interface ReviewEvidence {
+  /** first_date is the day of the first delivery that counts, ISO 8601; empty when there is none yet. */
+  first_date: string;
+  /** delivered_count is the number of deliveries that arrived. */
+  delivered_count: number;
+  /**
+   * silent_count is how many of the latest in a row were followed by the next one with nothing bought, skipped or
+   * returned.
+   */
+  silent_count: number;
+  /** skipped_count is the number of deliveries that the household skipped because it has enough. */
+  skipped_count: number;
+  /** skipped_in_a_row is how many of the latest were. */
+  skipped_in_a_row: number;
+  /** returned_count is the number of deliveries of which units came back. */
+  returned_count: number;
+  /** top_up_count is the number of deliveries after which the household bought more in the second half of the interval. */
+  top_up_count: number;
+  /** bought_anyway_count is the number after which it bought more in the first half. */
+  bought_anyway_count: number;
+  /** failed_count is the number of deliveries that did not arrive. */
+  failed_count: number;
+  /** purchase_count is the number of purchases of the item in the shop. */
+  purchase_count: number;
+  /** purchased_units is the number of their units. */
+  purchased_units: number;
+  /** delivered_units is the number of units that arrived and were kept. */
+  delivered_units: number;
+  /**
+   * use_per_day is the number of units that the household uses in a day, from half a year of deliveries and purchases;
+   * absent when unknown.
+   */
+  use_per_day?: number;
+  /** earlier_use_per_day is the same before the first delivery; absent when unknown. */
+  earlier_use_per_day?: number;
+  /** units_on_hand is the estimated number of units at home; absent when unknown. */
+  units_on_hand?: number;
+  /** skip_reasons are the reasons of all skips, with their numbers. */
+  skip_reasons: Record<string, number>;
+}
+
+/** SupplyForecast is what a subscription brings in the 84 days after as_of. */
+export interface SupplyForecast {
+  /** delivered_units is the number of units. */
+  delivered_units: number;
+  /**
+   * early_delivery_count is the number of deliveries that come while what the household has lasts for another quarter of
+   * the interval or more; absent when its use is unknown.
+   */
+  early_delivery_count?: number;
+  /**
+   * stockout_count is how often the household has nothing left for a quarter of the interval or more, unless it buys it
+   * in the shop; absent when its use is unknown.
+   */
+  stockout_count?: number;
+  /** cost is the price of the units; absent when it is unknown. */
+  cost?: number;
+}
+
+/** ReviewUrgency is before when an advice must be followed to have an effect on the next delivery. */
+export interface ReviewUrgency {
+  /** sequence is the next delivery that can be changed. */
+  sequence: number;
+  /** date is its day, ISO 8601. */
+  date: string;
+  /** cut_off_at is when changes end, ISO 8601 in UTC; empty when the request does not say. */
+  cut_off_at: string;
+  /** days_left is the number of days from as_of to that; 0 means today. */
+  days_left: number;
+}
+
 /** GetConfigResponse is the pipeline's configuration. */
 export interface GetConfigResponse {
   /** version is the version of Pantree. */
@@ -3403,6 +3531,18 @@ export type BasketMode =
   | "BASKET_MODE_REPEAT"
   | "BASKET_MODE_EXPLORE"
   | "BASKET_MODE_BOTH";
+
+/** ReviewAction is what a review advises. */
+export type ReviewAction =
+  | "REVIEW_ACTION_UNSPECIFIED"
+  | "REVIEW_ACTION_KEEP"
+  | "REVIEW_ACTION_LENGTHEN"
+  | "REVIEW_ACTION_SHORTEN"
+  | "REVIEW_ACTION_CHANGE_QUANTITY"
+  | "REVIEW_ACTION_SKIP_NEXT"
+  | "REVIEW_ACTION_PAUSE"
+  | "REVIEW_ACTION_SWAP"
+  | "REVIEW_ACTION_STOP";
 
 /** ComponentState is the state of a part or of the mesh. */
 export type ComponentState =

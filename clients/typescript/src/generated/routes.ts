@@ -28,6 +28,7 @@ export const eraseCustomer = { verb: "DELETE", path: "/api/v1/customers/{custome
 export const plan = { verb: "POST", path: "/api/v1/plan" } as const;
 export const whatIf = { verb: "WEBSOCKET", path: "/ws/what-if/{customer_id}" } as const;
 export const getWhatIf = { verb: "POST", path: "/api/v1/what-if" } as const;
+export const reviewSubscriptions = { verb: "GET", path: "/api/v1/customers/{customer_id}/subscriptions:review" } as const;
 export const getConfig = { verb: "GET", path: "/api/v1/config" } as const;
 export const getStatus = { verb: "GET", path: "/api/v1/status" } as const;
 export const getModels = { verb: "GET", path: "/api/v1/models" } as const;

@@ -202,6 +202,7 @@ type ForBackEnds =
   | "eraseCustomer"
   | "getRecommendations"
   | "getNextBasket"
+  | "reviewSubscriptions"
   | "createOffer"
   | "listOffers"
   | "createSubscription"

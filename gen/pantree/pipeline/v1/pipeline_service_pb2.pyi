@@ -2318,3 +2318,95 @@ class ComponentStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComponentStatus: _TypeAlias = ComponentStatus  # noqa: Y015
+
+@_typing.final
+class ReviewSubscriptionsRequest(_message.Message):
+    """ReviewSubscriptionsRequest names a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the as-of date, ISO 8601; today in UTC when empty. Later purchases are ignored, and deliveries that are
+    later have not happened yet. Subscriptions are as they are today in any case.
+    """
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "customer_id", b"customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewSubscriptionsRequest: _TypeAlias = ReviewSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ReviewSubscriptionsResponse(_message.Message):
+    """ReviewSubscriptionsResponse is the output of ReviewSubscriptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___SubscriptionReviews:
+        """result is the advice."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___SubscriptionReviews | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewSubscriptionsResponse: _TypeAlias = ReviewSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class SubscriptionReviews(_message.Message):
+    """SubscriptionReviews is the advice for a customer's subscriptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    REVIEWS_FIELD_NUMBER: _builtins.int
+    HISTORY_VERSION_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the as-of date, ISO 8601."""
+    currency_code: _builtins.str
+    """currency_code is the currency of all amounts; empty when unknown."""
+    history_version: _builtins.str
+    """history_version is the version of the stored purchases; empty when none are stored."""
+    @_builtins.property
+    def reviews(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.SubscriptionReview]:
+        """reviews are the advice for each subscription that is not ended, ordered by subscription_id."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        reviews: _abc.Iterable[_recommendation_service_pb2.SubscriptionReview] | None = ...,
+        history_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "history_version", b"history_version", "reviews", b"reviews"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionReviews: _TypeAlias = SubscriptionReviews  # noqa: Y015

@@ -80,6 +80,11 @@ class PipelineServiceStub:
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfRequest.SerializeToString,
                 response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfResponse.FromString,
                 _registered_method=True)
+        self.ReviewSubscriptions = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/ReviewSubscriptions',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ReviewSubscriptionsRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ReviewSubscriptionsResponse.FromString,
+                _registered_method=True)
         self.GetConfig = channel.unary_unary(
                 '/pantree.pipeline.v1.PipelineService/GetConfig',
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetConfigRequest.SerializeToString,
@@ -168,6 +173,15 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewSubscriptions(self, request, context):
+        """ReviewSubscriptions advises what to keep and what to change about the stored subscriptions of a customer, before which
+        cut-off, from their deliveries and the stored purchases. Nothing is changed. A customer without subscriptions gets no
+        reviews.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConfig(self, request, context):
         """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
         """
@@ -236,6 +250,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.GetWhatIf,
                     request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfRequest.FromString,
                     response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfResponse.SerializeToString,
+            ),
+            'ReviewSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewSubscriptions,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ReviewSubscriptionsRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ReviewSubscriptionsResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
@@ -497,6 +516,33 @@ class PipelineService:
             '/pantree.pipeline.v1.PipelineService/GetWhatIf',
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfRequest.SerializeToString,
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetWhatIfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/ReviewSubscriptions',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ReviewSubscriptionsRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ReviewSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

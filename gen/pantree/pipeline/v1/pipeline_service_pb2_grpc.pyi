@@ -58,6 +58,11 @@ class PipelineServiceStub:
     """
     GetWhatIf: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetWhatIfRequest, _pipeline_service_pb2.GetWhatIfResponse]
     """GetWhatIf returns all events of WhatIf at once."""
+    ReviewSubscriptions: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ReviewSubscriptionsRequest, _pipeline_service_pb2.ReviewSubscriptionsResponse]
+    """ReviewSubscriptions advises what to keep and what to change about the stored subscriptions of a customer, before which
+    cut-off, from their deliveries and the stored purchases. Nothing is changed. A customer without subscriptions gets no
+    reviews.
+    """
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
@@ -95,6 +100,11 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """
     GetWhatIf: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetWhatIfRequest, _pipeline_service_pb2.GetWhatIfResponse]  # type: ignore[assignment]
     """GetWhatIf returns all events of WhatIf at once."""
+    ReviewSubscriptions: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ReviewSubscriptionsRequest, _pipeline_service_pb2.ReviewSubscriptionsResponse]  # type: ignore[assignment]
+    """ReviewSubscriptions advises what to keep and what to change about the stored subscriptions of a customer, before which
+    cut-off, from their deliveries and the stored purchases. Nothing is changed. A customer without subscriptions gets no
+    reviews.
+    """
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -183,6 +193,17 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.GetWhatIfResponse, _abc.Awaitable[_pipeline_service_pb2.GetWhatIfResponse]]:
         """GetWhatIf returns all events of WhatIf at once."""
+
+    @_abc_1.abstractmethod
+    def ReviewSubscriptions(
+        self,
+        request: _pipeline_service_pb2.ReviewSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.ReviewSubscriptionsResponse, _abc.Awaitable[_pipeline_service_pb2.ReviewSubscriptionsResponse]]:
+        """ReviewSubscriptions advises what to keep and what to change about the stored subscriptions of a customer, before which
+        cut-off, from their deliveries and the stored purchases. Nothing is changed. A customer without subscriptions gets no
+        reviews.
+        """
 
     @_abc_1.abstractmethod
     def GetConfig(

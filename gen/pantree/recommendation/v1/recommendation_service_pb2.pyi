@@ -13,6 +13,7 @@ from pantree.catalog.v1 import catalog_pb2 as _catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as _frequency_service_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
 from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
+from pantree.subscription.v1 import subscription_service_pb2 as _subscription_service_pb2
 from pantree.vector.v1 import vector_service_pb2 as _vector_service_pb2
 import builtins as _builtins
 import sys
@@ -52,6 +53,54 @@ BASKET_MODE_EXPLORE: BasketMode.ValueType  # 2
 BASKET_MODE_BOTH: BasketMode.ValueType  # 3
 """BASKET_MODE_BOTH is for both, ranked together."""
 Global___BasketMode: _TypeAlias = BasketMode  # noqa: Y015
+
+class _ReviewAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReviewActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReviewAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVIEW_ACTION_UNSPECIFIED: _ReviewAction.ValueType  # 0
+    """REVIEW_ACTION_UNSPECIFIED is never sent."""
+    REVIEW_ACTION_KEEP: _ReviewAction.ValueType  # 1
+    """REVIEW_ACTION_KEEP means to change nothing."""
+    REVIEW_ACTION_LENGTHEN: _ReviewAction.ValueType  # 2
+    """REVIEW_ACTION_LENGTHEN means to deliver less often."""
+    REVIEW_ACTION_SHORTEN: _ReviewAction.ValueType  # 3
+    """REVIEW_ACTION_SHORTEN means to deliver more often."""
+    REVIEW_ACTION_CHANGE_QUANTITY: _ReviewAction.ValueType  # 4
+    """REVIEW_ACTION_CHANGE_QUANTITY means to deliver another quantity."""
+    REVIEW_ACTION_SKIP_NEXT: _ReviewAction.ValueType  # 5
+    """REVIEW_ACTION_SKIP_NEXT means to leave out the next delivery."""
+    REVIEW_ACTION_PAUSE: _ReviewAction.ValueType  # 6
+    """REVIEW_ACTION_PAUSE means to deliver nothing for a while."""
+    REVIEW_ACTION_SWAP: _ReviewAction.ValueType  # 7
+    """REVIEW_ACTION_SWAP means to deliver another item."""
+    REVIEW_ACTION_STOP: _ReviewAction.ValueType  # 8
+    """REVIEW_ACTION_STOP means to cancel."""
+
+class ReviewAction(_ReviewAction, metaclass=_ReviewActionEnumTypeWrapper):
+    """ReviewAction is what a review advises."""
+
+REVIEW_ACTION_UNSPECIFIED: ReviewAction.ValueType  # 0
+"""REVIEW_ACTION_UNSPECIFIED is never sent."""
+REVIEW_ACTION_KEEP: ReviewAction.ValueType  # 1
+"""REVIEW_ACTION_KEEP means to change nothing."""
+REVIEW_ACTION_LENGTHEN: ReviewAction.ValueType  # 2
+"""REVIEW_ACTION_LENGTHEN means to deliver less often."""
+REVIEW_ACTION_SHORTEN: ReviewAction.ValueType  # 3
+"""REVIEW_ACTION_SHORTEN means to deliver more often."""
+REVIEW_ACTION_CHANGE_QUANTITY: ReviewAction.ValueType  # 4
+"""REVIEW_ACTION_CHANGE_QUANTITY means to deliver another quantity."""
+REVIEW_ACTION_SKIP_NEXT: ReviewAction.ValueType  # 5
+"""REVIEW_ACTION_SKIP_NEXT means to leave out the next delivery."""
+REVIEW_ACTION_PAUSE: ReviewAction.ValueType  # 6
+"""REVIEW_ACTION_PAUSE means to deliver nothing for a while."""
+REVIEW_ACTION_SWAP: ReviewAction.ValueType  # 7
+"""REVIEW_ACTION_SWAP means to deliver another item."""
+REVIEW_ACTION_STOP: ReviewAction.ValueType  # 8
+"""REVIEW_ACTION_STOP means to cancel."""
+Global___ReviewAction: _TypeAlias = ReviewAction  # noqa: Y015
 
 @_typing.final
 class RecommendRequest(_message.Message):
@@ -1816,3 +1865,503 @@ class PredictedItem(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PredictedItem: _TypeAlias = PredictedItem  # noqa: Y015
+
+@_typing.final
+class ReviewSubscriptionsRequest(_message.Message):
+    """ReviewSubscriptionsRequest holds the subscriptions of one household, and what happened to them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    TRIP_DAYS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    as_of: _builtins.str
+    """as_of is the as-of date, ISO 8601. Purchases after it are ignored, and later deliveries have not happened yet."""
+    currency_code: _builtins.str
+    """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded:
+    two when empty.
+    """
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewedSubscription]:
+        """subscriptions are the subscriptions; their ids must differ. Cancelled and expired ones are not reviewed."""
+
+    @_builtins.property
+    def trip_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """trip_days are the days on which the household bought anything, as days since 1970-01-01; when empty, it is unknown
+        whether the household is away.
+        """
+
+    def __init__(
+        self,
+        *,
+        as_of: _builtins.str = ...,
+        subscriptions: _abc.Iterable[Global___ReviewedSubscription] | None = ...,
+        trip_days: _abc.Iterable[_builtins.int] | None = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "currency_code", b"currency_code", "subscriptions", b"subscriptions", "trip_days", b"trip_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewSubscriptionsRequest: _TypeAlias = ReviewSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ReviewedSubscription(_message.Message):
+    """ReviewedSubscription is a subscription with what happened to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    PURCHASES_FIELD_NUMBER: _builtins.int
+    ALTERNATIVE_FIELD_NUMBER: _builtins.int
+    ALTERNATIVE_PURCHASES_FIELD_NUMBER: _builtins.int
+    UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """subscription_id is its id."""
+    status: _subscription_service_pb2.SubscriptionStatus.ValueType
+    """status is whether it delivers."""
+    quantity: _builtins.int
+    """quantity is the number of units of a delivery."""
+    interval_days: _builtins.int
+    """interval_days is the interval in days; of months, their mean length."""
+    unit_price: _builtins.float
+    """unit_price is what a delivered unit costs; 0 when unknown."""
+    @_builtins.property
+    def item(self) -> _subscription_service_pb2.SubscribedItem:
+        """item is what is delivered."""
+
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewedDelivery]:
+        """deliveries are past deliveries and those of the next weeks, in any order, with at least the next one; their
+        sequences must differ. One without a report counts as delivered on its day.
+        """
+
+    @_builtins.property
+    def purchases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewedPurchase]:
+        """purchases are those of the item in the shop, before and between the deliveries, in any order. A delivery may be among
+        them: on its day, as many units as it brought are left out.
+        """
+
+    @_builtins.property
+    def alternative(self) -> _subscription_service_pb2.SubscribedItem:
+        """alternative is another item that serves the same need and that the household buys instead; absent when none is
+        known.
+        """
+
+    @_builtins.property
+    def alternative_purchases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewedPurchase]:
+        """alternative_purchases are those of the alternative, in any order."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        item: _subscription_service_pb2.SubscribedItem | None = ...,
+        status: _subscription_service_pb2.SubscriptionStatus.ValueType = ...,
+        quantity: _builtins.int = ...,
+        interval_days: _builtins.int = ...,
+        deliveries: _abc.Iterable[Global___ReviewedDelivery] | None = ...,
+        purchases: _abc.Iterable[Global___ReviewedPurchase] | None = ...,
+        alternative: _subscription_service_pb2.SubscribedItem | None = ...,
+        alternative_purchases: _abc.Iterable[Global___ReviewedPurchase] | None = ...,
+        unit_price: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alternative", b"alternative", "item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternative", b"alternative", "alternative_purchases", b"alternative_purchases", "deliveries", b"deliveries", "interval_days", b"interval_days", "item", b"item", "purchases", b"purchases", "quantity", b"quantity", "status", b"status", "subscription_id", b"subscription_id", "unit_price", b"unit_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewedSubscription: _TypeAlias = ReviewedSubscription  # noqa: Y015
+
+@_typing.final
+class ReviewedDelivery(_message.Message):
+    """ReviewedDelivery is a delivery, past or coming."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    SCHEDULED_DATE_FIELD_NUMBER: _builtins.int
+    CUT_OFF_AT_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    DELIVERED_QUANTITY_FIELD_NUMBER: _builtins.int
+    RETURNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """sequence counts the deliveries of the subscription."""
+    status: _subscription_service_pb2.DeliveryStatus.ValueType
+    """status is how far it has come."""
+    date: _builtins.str
+    """date is its day, ISO 8601."""
+    scheduled_date: _builtins.str
+    """scheduled_date is its day by the interval, ISO 8601; when empty, date."""
+    cut_off_at: _builtins.str
+    """cut_off_at is when changes end, ISO 8601 in UTC, such as `2026-12-04T23:00:00Z`; when empty, its day begins. A
+    delivery can be changed if that is later than the beginning of as_of.
+    """
+    quantity: _builtins.int
+    """quantity is the number of units."""
+    delivered_quantity: _builtins.int
+    """delivered_quantity is the number of units that arrived; all of them when absent."""
+    returned_quantity: _builtins.int
+    """returned_quantity is the number of units that came back."""
+    reason: _builtins.str
+    """reason is why it was skipped or failed. A skip means too much unless its reason is `paused`, `away`, `vacation`,
+    `holiday`, `moved`, `too_expensive`, `quality`, `delivery`, `out_of_stock` or `stock_at_home`, which a review advises.
+    """
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        status: _subscription_service_pb2.DeliveryStatus.ValueType = ...,
+        date: _builtins.str = ...,
+        scheduled_date: _builtins.str = ...,
+        cut_off_at: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        delivered_quantity: _builtins.int | None = ...,
+        returned_quantity: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity", "delivered_quantity", b"delivered_quantity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity", "cut_off_at", b"cut_off_at", "date", b"date", "delivered_quantity", b"delivered_quantity", "quantity", b"quantity", "reason", b"reason", "returned_quantity", b"returned_quantity", "scheduled_date", b"scheduled_date", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__delivered_quantity: _TypeAlias = _typing.Literal["delivered_quantity"]  # noqa: Y015
+    _WhichOneofArgType__delivered_quantity: _TypeAlias = _typing.Literal["_delivered_quantity", b"_delivered_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delivered_quantity) -> _WhichOneofReturnType__delivered_quantity | None: ...
+
+Global___ReviewedDelivery: _TypeAlias = ReviewedDelivery  # noqa: Y015
+
+@_typing.final
+class ReviewedPurchase(_message.Message):
+    """ReviewedPurchase is what a household bought of an item on a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    day: _builtins.int
+    """day is the day, as days since 1970-01-01."""
+    quantity: _builtins.float
+    """quantity is the number of units; a share of one when packs of other sizes count, too."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.int = ...,
+        quantity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewedPurchase: _TypeAlias = ReviewedPurchase  # noqa: Y015
+
+@_typing.final
+class ReviewSubscriptionsResponse(_message.Message):
+    """ReviewSubscriptionsResponse holds the advice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionReview]:
+        """reviews are the advice for each subscription that is not ended, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        reviews: _abc.Iterable[Global___SubscriptionReview] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reviews", b"reviews"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewSubscriptionsResponse: _TypeAlias = ReviewSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class SubscriptionReview(_message.Message):
+    """SubscriptionReview is the advice for one subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """subscription_id is the subscription."""
+    action: Global___ReviewAction.ValueType
+    """action is what to do."""
+    @_builtins.property
+    def item(self) -> _subscription_service_pb2.SubscribedItem:
+        """item is what is delivered."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
+        """reasons are why, most important first; at least one."""
+
+    @_builtins.property
+    def evidence(self) -> Global___ReviewEvidence:
+        """evidence is what the advice is based on."""
+
+    @_builtins.property
+    def now(self) -> Global___SupplyForecast:
+        """now is what the next twelve weeks bring if nothing changes."""
+
+    @_builtins.property
+    def after(self) -> Global___SupplyForecast:
+        """after is what they bring if the advice is followed; the same as now for REVIEW_ACTION_KEEP."""
+
+    @_builtins.property
+    def urgency(self) -> Global___ReviewUrgency:
+        """urgency is before when to follow the advice; absent for REVIEW_ACTION_KEEP."""
+
+    @_builtins.property
+    def change(self) -> _subscription_service_pb2.ChangeSubscriptionRequest:
+        """change is the request to SubscriptionService.ChangeSubscription that follows the advice; absent for
+        REVIEW_ACTION_KEEP. Its customer_id and etag are set by PipelineService.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        item: _subscription_service_pb2.SubscribedItem | None = ...,
+        action: Global___ReviewAction.ValueType = ...,
+        reasons: _abc.Iterable[Global___Reason] | None = ...,
+        evidence: Global___ReviewEvidence | None = ...,
+        now: Global___SupplyForecast | None = ...,
+        after: Global___SupplyForecast | None = ...,
+        urgency: Global___ReviewUrgency | None = ...,
+        change: _subscription_service_pb2.ChangeSubscriptionRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "change", b"change", "evidence", b"evidence", "item", b"item", "now", b"now", "urgency", b"urgency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "change", b"change", "evidence", b"evidence", "item", b"item", "now", b"now", "reasons", b"reasons", "subscription_id", b"subscription_id", "urgency", b"urgency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionReview: _TypeAlias = SubscriptionReview  # noqa: Y015
+
+@_typing.final
+class ReviewEvidence(_message.Message):
+    """ReviewEvidence is what happened to a subscription: its latest deliveries, four at most, with the present interval and
+    quantity, and the purchases since the first of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SkipReasonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    DELIVERED_COUNT_FIELD_NUMBER: _builtins.int
+    SILENT_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_IN_A_ROW_FIELD_NUMBER: _builtins.int
+    RETURNED_COUNT_FIELD_NUMBER: _builtins.int
+    TOP_UP_COUNT_FIELD_NUMBER: _builtins.int
+    BOUGHT_ANYWAY_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    PURCHASE_COUNT_FIELD_NUMBER: _builtins.int
+    PURCHASED_UNITS_FIELD_NUMBER: _builtins.int
+    DELIVERED_UNITS_FIELD_NUMBER: _builtins.int
+    USE_PER_DAY_FIELD_NUMBER: _builtins.int
+    EARLIER_USE_PER_DAY_FIELD_NUMBER: _builtins.int
+    UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
+    SKIP_REASONS_FIELD_NUMBER: _builtins.int
+    first_date: _builtins.str
+    """first_date is the day of the first delivery that counts, ISO 8601; empty when there is none yet."""
+    delivered_count: _builtins.int
+    """delivered_count is the number of deliveries that arrived."""
+    silent_count: _builtins.int
+    """silent_count is how many of the latest in a row were followed by the next one with nothing bought, skipped or
+    returned.
+    """
+    skipped_count: _builtins.int
+    """skipped_count is the number of deliveries that the household skipped because it has enough."""
+    skipped_in_a_row: _builtins.int
+    """skipped_in_a_row is how many of the latest were."""
+    returned_count: _builtins.int
+    """returned_count is the number of deliveries of which units came back."""
+    top_up_count: _builtins.int
+    """top_up_count is the number of deliveries after which the household bought more in the second half of the interval."""
+    bought_anyway_count: _builtins.int
+    """bought_anyway_count is the number after which it bought more in the first half."""
+    failed_count: _builtins.int
+    """failed_count is the number of deliveries that did not arrive."""
+    purchase_count: _builtins.int
+    """purchase_count is the number of purchases of the item in the shop."""
+    purchased_units: _builtins.float
+    """purchased_units is the number of their units."""
+    delivered_units: _builtins.float
+    """delivered_units is the number of units that arrived and were kept."""
+    use_per_day: _builtins.float
+    """use_per_day is the number of units that the household uses in a day, from half a year of deliveries and purchases;
+    absent when unknown.
+    """
+    earlier_use_per_day: _builtins.float
+    """earlier_use_per_day is the same before the first delivery; absent when unknown."""
+    units_on_hand: _builtins.float
+    """units_on_hand is the estimated number of units at home; absent when unknown."""
+    @_builtins.property
+    def skip_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """skip_reasons are the reasons of all skips, with their numbers."""
+
+    def __init__(
+        self,
+        *,
+        first_date: _builtins.str = ...,
+        delivered_count: _builtins.int = ...,
+        silent_count: _builtins.int = ...,
+        skipped_count: _builtins.int = ...,
+        skipped_in_a_row: _builtins.int = ...,
+        returned_count: _builtins.int = ...,
+        top_up_count: _builtins.int = ...,
+        bought_anyway_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        purchase_count: _builtins.int = ...,
+        purchased_units: _builtins.float = ...,
+        delivered_units: _builtins.float = ...,
+        use_per_day: _builtins.float | None = ...,
+        earlier_use_per_day: _builtins.float | None = ...,
+        units_on_hand: _builtins.float | None = ...,
+        skip_reasons: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_earlier_use_per_day", b"_earlier_use_per_day", "_units_on_hand", b"_units_on_hand", "_use_per_day", b"_use_per_day", "earlier_use_per_day", b"earlier_use_per_day", "units_on_hand", b"units_on_hand", "use_per_day", b"use_per_day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_earlier_use_per_day", b"_earlier_use_per_day", "_units_on_hand", b"_units_on_hand", "_use_per_day", b"_use_per_day", "bought_anyway_count", b"bought_anyway_count", "delivered_count", b"delivered_count", "delivered_units", b"delivered_units", "earlier_use_per_day", b"earlier_use_per_day", "failed_count", b"failed_count", "first_date", b"first_date", "purchase_count", b"purchase_count", "purchased_units", b"purchased_units", "returned_count", b"returned_count", "silent_count", b"silent_count", "skip_reasons", b"skip_reasons", "skipped_count", b"skipped_count", "skipped_in_a_row", b"skipped_in_a_row", "top_up_count", b"top_up_count", "units_on_hand", b"units_on_hand", "use_per_day", b"use_per_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__earlier_use_per_day: _TypeAlias = _typing.Literal["earlier_use_per_day"]  # noqa: Y015
+    _WhichOneofArgType__earlier_use_per_day: _TypeAlias = _typing.Literal["_earlier_use_per_day", b"_earlier_use_per_day"]  # noqa: Y015
+    _WhichOneofReturnType__units_on_hand: _TypeAlias = _typing.Literal["units_on_hand"]  # noqa: Y015
+    _WhichOneofArgType__units_on_hand: _TypeAlias = _typing.Literal["_units_on_hand", b"_units_on_hand"]  # noqa: Y015
+    _WhichOneofReturnType__use_per_day: _TypeAlias = _typing.Literal["use_per_day"]  # noqa: Y015
+    _WhichOneofArgType__use_per_day: _TypeAlias = _typing.Literal["_use_per_day", b"_use_per_day"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__earlier_use_per_day) -> _WhichOneofReturnType__earlier_use_per_day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__units_on_hand) -> _WhichOneofReturnType__units_on_hand | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_per_day) -> _WhichOneofReturnType__use_per_day | None: ...
+
+Global___ReviewEvidence: _TypeAlias = ReviewEvidence  # noqa: Y015
+
+@_typing.final
+class SupplyForecast(_message.Message):
+    """SupplyForecast is what a subscription brings in the 84 days after as_of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERED_UNITS_FIELD_NUMBER: _builtins.int
+    EARLY_DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
+    STOCKOUT_COUNT_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    delivered_units: _builtins.int
+    """delivered_units is the number of units."""
+    early_delivery_count: _builtins.int
+    """early_delivery_count is the number of deliveries that come while what the household has lasts for another quarter of
+    the interval or more; absent when its use is unknown.
+    """
+    stockout_count: _builtins.int
+    """stockout_count is how often the household has nothing left for a quarter of the interval or more, unless it buys it
+    in the shop; absent when its use is unknown.
+    """
+    cost: _builtins.float
+    """cost is the price of the units; absent when it is unknown."""
+    def __init__(
+        self,
+        *,
+        delivered_units: _builtins.int = ...,
+        early_delivery_count: _builtins.int | None = ...,
+        stockout_count: _builtins.int | None = ...,
+        cost: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_early_delivery_count", b"_early_delivery_count", "_stockout_count", b"_stockout_count", "cost", b"cost", "early_delivery_count", b"early_delivery_count", "stockout_count", b"stockout_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_early_delivery_count", b"_early_delivery_count", "_stockout_count", b"_stockout_count", "cost", b"cost", "delivered_units", b"delivered_units", "early_delivery_count", b"early_delivery_count", "stockout_count", b"stockout_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
+    _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+    _WhichOneofReturnType__early_delivery_count: _TypeAlias = _typing.Literal["early_delivery_count"]  # noqa: Y015
+    _WhichOneofArgType__early_delivery_count: _TypeAlias = _typing.Literal["_early_delivery_count", b"_early_delivery_count"]  # noqa: Y015
+    _WhichOneofReturnType__stockout_count: _TypeAlias = _typing.Literal["stockout_count"]  # noqa: Y015
+    _WhichOneofArgType__stockout_count: _TypeAlias = _typing.Literal["_stockout_count", b"_stockout_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__early_delivery_count) -> _WhichOneofReturnType__early_delivery_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stockout_count) -> _WhichOneofReturnType__stockout_count | None: ...
+
+Global___SupplyForecast: _TypeAlias = SupplyForecast  # noqa: Y015
+
+@_typing.final
+class ReviewUrgency(_message.Message):
+    """ReviewUrgency is before when an advice must be followed to have an effect on the next delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    CUT_OFF_AT_FIELD_NUMBER: _builtins.int
+    DAYS_LEFT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """sequence is the next delivery that can be changed."""
+    date: _builtins.str
+    """date is its day, ISO 8601."""
+    cut_off_at: _builtins.str
+    """cut_off_at is when changes end, ISO 8601 in UTC; empty when the request does not say."""
+    days_left: _builtins.int
+    """days_left is the number of days from as_of to that; 0 means today."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        date: _builtins.str = ...,
+        cut_off_at: _builtins.str = ...,
+        days_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut_off_at", b"cut_off_at", "date", b"date", "days_left", b"days_left", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewUrgency: _TypeAlias = ReviewUrgency  # noqa: Y015

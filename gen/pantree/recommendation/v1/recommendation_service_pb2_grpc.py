@@ -60,6 +60,11 @@ class RecommendationServiceStub:
                 request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.SerializeToString,
                 response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketResponse.FromString,
                 _registered_method=True)
+        self.ReviewSubscriptions = channel.unary_unary(
+                '/pantree.recommendation.v1.RecommendationService/ReviewSubscriptions',
+                request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.ReviewSubscriptionsRequest.SerializeToString,
+                response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.ReviewSubscriptionsResponse.FromString,
+                _registered_method=True)
 
 
 class RecommendationServiceServicer:
@@ -104,6 +109,15 @@ class RecommendationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewSubscriptions(self, request, context):
+        """ReviewSubscriptions advises what to keep and what to change about one household's subscriptions, from their
+        deliveries and the purchases in the shop. It never advises a shorter interval or a larger quantity unless this
+        household bought more in the shop.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommendationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +145,11 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
                     servicer.PredictNextBasket,
                     request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.FromString,
                     response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketResponse.SerializeToString,
+            ),
+            'ReviewSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewSubscriptions,
+                    request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.ReviewSubscriptionsRequest.FromString,
+                    response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.ReviewSubscriptionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +288,33 @@ class RecommendationService:
             '/pantree.recommendation.v1.RecommendationService/PredictNextBasket',
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.SerializeToString,
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.recommendation.v1.RecommendationService/ReviewSubscriptions',
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.ReviewSubscriptionsRequest.SerializeToString,
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.ReviewSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,11 @@ class RecommendationServiceStub:
     """
     PredictNextBasket: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictNextBasketRequest, _recommendation_service_pb2.PredictNextBasketResponse]
     """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
+    ReviewSubscriptions: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.ReviewSubscriptionsRequest, _recommendation_service_pb2.ReviewSubscriptionsResponse]
+    """ReviewSubscriptions advises what to keep and what to change about one household's subscriptions, from their
+    deliveries and the purchases in the shop. It never advises a shorter interval or a larger quantity unless this
+    household bought more in the shop.
+    """
 
 @_typing.type_check_only
 class RecommendationServiceAsyncStub(RecommendationServiceStub):
@@ -69,6 +74,11 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     """
     PredictNextBasket: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictNextBasketRequest, _recommendation_service_pb2.PredictNextBasketResponse]  # type: ignore[assignment]
     """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
+    ReviewSubscriptions: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.ReviewSubscriptionsRequest, _recommendation_service_pb2.ReviewSubscriptionsResponse]  # type: ignore[assignment]
+    """ReviewSubscriptions advises what to keep and what to change about one household's subscriptions, from their
+    deliveries and the purchases in the shop. It never advises a shorter interval or a larger quantity unless this
+    household bought more in the shop.
+    """
 
 class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket."""
@@ -117,5 +127,16 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_service_pb2.PredictNextBasketResponse, _abc.Awaitable[_recommendation_service_pb2.PredictNextBasketResponse]]:
         """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
+
+    @_abc_1.abstractmethod
+    def ReviewSubscriptions(
+        self,
+        request: _recommendation_service_pb2.ReviewSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommendation_service_pb2.ReviewSubscriptionsResponse, _abc.Awaitable[_recommendation_service_pb2.ReviewSubscriptionsResponse]]:
+        """ReviewSubscriptions advises what to keep and what to change about one household's subscriptions, from their
+        deliveries and the purchases in the shop. It never advises a shorter interval or a larger quantity unless this
+        household bought more in the shop.
+        """
 
 def add_RecommendationServiceServicer_to_server(servicer: RecommendationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,12 +1,19 @@
 """The history service over gRPC."""
 
+from collections.abc import Sequence
+
 import grpc
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.history.v1 import history_service_pb2_grpc as rpc
+from pantree.subscription.v1 import subscription_service_pb2 as subscription
+from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
 from pantree_pipeline.backends.calls import translate_part_errors
-from pantree_pipeline.core.ports import ErasedHistory, HistoryKeeper, StoredHistory
+from pantree_pipeline.core.ports import ErasedHistory, HistoryKeeper, StoredHistory, StoredSubscription
 from pantree_runtime.tenants import tenant_metadata
+
+_PAGE_SIZE = 1000
+_ENDED = (subscription.SUBSCRIPTION_STATUS_CANCELLED, subscription.SUBSCRIPTION_STATUS_EXPIRED)
 
 
 class GrpcHistory(HistoryKeeper):
@@ -14,6 +21,7 @@ class GrpcHistory(HistoryKeeper):
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.HistoryServiceStub(channel)
+        self._subscriptions = subscription_rpc.SubscriptionServiceStub(channel)
 
     async def history(self, tenant_id: str, customer_id: str, as_of: str, as_known_on: str) -> StoredHistory:
         request = messages.GetHistoryRequest(customer_id=customer_id, as_of=as_of, as_known_on=as_known_on)
@@ -30,3 +38,31 @@ class GrpcHistory(HistoryKeeper):
         return ErasedHistory(
             response.erased_at, response.ledger_entry_id, response.removed_line_count, response.merged_customer_ids
         )
+
+    async def subscriptions(self, tenant_id: str, customer_id: str) -> Sequence[StoredSubscription]:
+        request = subscription.ListSubscriptionsRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
+        found = []
+        with translate_part_errors("history"):
+            while True:
+                page = await self._subscriptions.ListSubscriptions(request, metadata=tenant_metadata(tenant_id))
+                for one in page.subscriptions:
+                    ended = one.status in _ENDED
+                    deliveries = () if ended else await self._deliveries(tenant_id, customer_id, one.subscription_id)
+                    found.append(StoredSubscription(one, deliveries))
+                if not page.next_page_token:
+                    return found
+                request.page_token = page.next_page_token
+
+    async def _deliveries(
+        self, tenant_id: str, customer_id: str, subscription_id: str
+    ) -> list[subscription.SubscriptionDelivery]:
+        request = subscription.ListDeliveriesRequest(
+            customer_id=customer_id, subscription_id=subscription_id, page_size=_PAGE_SIZE
+        )
+        found: list[subscription.SubscriptionDelivery] = []
+        while True:
+            page = await self._subscriptions.ListDeliveries(request, metadata=tenant_metadata(tenant_id))
+            found.extend(page.deliveries)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token

@@ -120,3 +120,7 @@ class GrpcRecommender(Recommender):
     async def models(self) -> messages.GetModelResponse:
         with translate_part_errors("recommendation"):
             return await self._stub.GetModel(messages.GetModelRequest())
+
+    async def review(self, request: object) -> messages.ReviewSubscriptionsResponse:
+        with translate_part_errors("recommendation"):
+            return await self._stub.ReviewSubscriptions(cast(messages.ReviewSubscriptionsRequest, request))

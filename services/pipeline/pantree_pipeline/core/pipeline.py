@@ -5,7 +5,7 @@ optional: if one fails, the result lacks what it would have added, and a degrada
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -32,11 +32,12 @@ from pantree_pipeline.core.ports import (
     Recommender,
     Simulator,
     StoredHistory,
+    StoredSubscription,
     VectorIndex,
 )
 from pantree_pipeline.core.what_if import PlanMade, WhatIf, WhatIfJob, replay_plan
 from pantree_runtime.cpu_runner import CpuRunner, run_inline
-from pantree_runtime.errors import ComponentUnavailable, PantreeError
+from pantree_runtime.errors import ComponentUnavailable, NotFound, PantreeError
 
 # An item with fewer purchases has no spread of intervals and is never recommended.
 MIN_PURCHASES_TO_ENRICH = 3
@@ -102,6 +103,35 @@ class Pipeline:
                 "set PANTREE_HISTORY_ADDRESS",
             )
         return await self._history.history(tenant_id, customer_id, as_of, as_known_on)
+
+    async def stored_subscriptions(
+        self, tenant_id: str, customer_id: str, as_of: str
+    ) -> tuple[Sequence[StoredSubscription], StoredHistory | None]:
+        """The subscriptions of a customer, and the purchases until the as-of date; None if none are stored.
+
+        Raises:
+            ComponentUnavailable: the history service is disabled or unavailable.
+        """
+        if self._history is None:
+            raise ComponentUnavailable(
+                "history",
+                "no subscriptions are stored, because the history part is disabled",
+                "set PANTREE_HISTORY_ADDRESS",
+            )
+        subscriptions = await self._history.subscriptions(tenant_id, customer_id)
+        try:
+            history = await self._history.history(tenant_id, customer_id, as_of, "") if subscriptions else None
+        except NotFound:
+            history = None
+        return subscriptions, history
+
+    async def review(self, request: object) -> object:
+        """The advice for subscriptions.
+
+        Raises:
+            PantreeError: when the recommendation service fails.
+        """
+        return await self._recommender.review(request)
 
     async def erase(self, tenant_id: str, customer_id: str) -> Erased:
         """Erases a customer: first in the history service, which then refuses purchases, then elsewhere.

@@ -204,8 +204,20 @@ class ErasedHistory(NamedTuple):
     """Other ids of the customer, which were erased with it."""
 
 
+class StoredSubscription(NamedTuple):
+    """A subscription that is stored of a customer."""
+
+    payload: object
+    """Message of the subscription as it is today."""
+    deliveries: Sequence[object]
+    """Messages of its deliveries until 84 days from now; none if it has ended."""
+
+
 class HistoryKeeper(Protocol):
     """The history service."""
+
+    async def subscriptions(self, tenant_id: str, customer_id: str) -> Sequence[StoredSubscription]:
+        """The subscriptions of a customer, ordered by id."""
 
     async def history(self, tenant_id: str, customer_id: str, as_of: str, as_known_on: str) -> StoredHistory:
         """The purchases of a customer until the as-of date, as known on another; empty days for no limit."""
@@ -253,3 +265,6 @@ class Recommender(Protocol):
 
     async def models(self) -> object:
         """Message of the recommendation service with the models that rank items."""
+
+    async def review(self, request: object) -> object:
+        """Message of the recommendation service with the advice for subscriptions; the request is one, too."""

@@ -200,7 +200,7 @@ def _needs(job: WhatIfJob, household: Household, names: Sequence[str], digits: i
     for item, day, quantity, amount in zip(*(column[later].tolist() for column in columns), strict=True):
         position = item_of.get(history.item_names[item])
         if position is not None:
-            units[day, position].append(quantity * _packs(history.item_names[item], names[position]))
+            units[day, position].append(quantity * packs_in(history.item_names[item], names[position]))
             paid[day, position].append(amount)
     return [
         Need(day, item, max(round(math.fsum(amounts), 6), 1e-6), round_to_cent(math.fsum(paid[day, item]), digits))
@@ -244,7 +244,7 @@ def _by_need(packs: Mapping[str, Pack], replaced: Mapping[str, str], positions: 
     return found
 
 
-def _packs(name: str, planned: str) -> float:
+def packs_in(name: str, planned: str) -> float:
     """Packs of the planned item in one pack of another name; 1 when their contents cannot be compared."""
     one, other = read_pack(name), read_pack(planned)
     if one.content is None or other.content is None or one.unit != other.unit:

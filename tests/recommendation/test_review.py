@@ -1,0 +1,275 @@
+"""The rules of `docs/review.md`, each with what makes it apply and what does not."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pantree_recommendation.core.reason import ReasonCode
+from pantree_recommendation.core.review import review
+from pantree_recommendation.core.review_evidence import ADVISED, Supply, shop_purchases, units_on_hand, use_per_day
+from pantree_recommendation.core.review_state import (
+    DeliveryRecord,
+    DeliveryStatus,
+    ItemPurchase,
+    ReviewAction,
+    ReviewRequest,
+    SubscriptionReview,
+    SubscriptionState,
+)
+
+AS_OF = 20_000
+BEGIN = AS_OF - 63
+# Three weeks ago, two weeks ago, a week ago, today; then three that can be changed.
+DAYS = tuple(range(AS_OF - 21, AS_OF + 22, 7))
+
+
+def delivery(number: int, status: DeliveryStatus | None = None, **values: object) -> DeliveryRecord:
+    day = DAYS[number]
+    known = DeliveryRecord(
+        number + 1,
+        day,
+        status or (DeliveryStatus.DELIVERED if day <= AS_OF else DeliveryStatus.PLANNED),
+        2,
+        day,
+        can_change=day > AS_OF,
+        cut_off_at="2024-10-08T00:00:00Z",
+    )
+    return known._replace(**values)  # type: ignore[arg-type]
+
+
+def weekly(**values: object) -> SubscriptionState:
+    """Two units of milk every week, of which the household bought two every week before."""
+    state = SubscriptionState(
+        subscription_id="s-1",
+        item_name="Milk",
+        interval_days=7,
+        quantity=2,
+        deliveries=tuple(map(delivery, range(len(DAYS)))),
+        purchases=bought(*range(BEGIN, DAYS[0], 7)),
+        unit_price=1.2,
+    )
+    return replace(state, **values)  # type: ignore[arg-type]
+
+
+def bought(*days: int, quantity: float = 2) -> tuple[ItemPurchase, ...]:
+    return tuple(ItemPurchase(day, quantity) for day in days)
+
+
+def with_deliveries(**changed: DeliveryRecord) -> tuple[DeliveryRecord, ...]:
+    return tuple(changed.get(f"d{number}", delivery(number)) for number in range(len(DAYS)))
+
+
+def skipped(number: int, reason: str = "") -> DeliveryRecord:
+    return delivery(number, DeliveryStatus.SKIPPED, reason=reason)
+
+
+def advice(state: SubscriptionState, trip_days: tuple[int, ...] = ()) -> SubscriptionReview:
+    (found,) = review(ReviewRequest(AS_OF, (state,), trip_days))
+    return found
+
+
+def test_silence_after_three_deliveries_is_acceptance() -> None:
+    found = advice(weekly())
+    assert (found.action, found.reasons[0].code) == (ReviewAction.KEEP, ReasonCode.REVIEW_ACCEPTED)
+    assert found.evidence.silent_count == 3
+    assert found.evidence.use_per_day == pytest.approx(2 / 7, rel=0.05)
+    assert found.before is None
+    assert found.now == found.after
+    assert (found.now.delivered_units, found.now.early_delivery_count, found.now.stockout_count) == (24, 0, 0)
+    assert found.now.cost == pytest.approx(28.8)
+
+
+def test_one_skip_is_no_habit() -> None:
+    found = advice(weekly(deliveries=with_deliveries(d2=skipped(2, "too_much"))))
+    assert found.action is ReviewAction.KEEP
+    assert found.evidence.skip_reasons == (("too_much", 1),)
+
+
+@pytest.mark.parametrize("reason", ["", "too_much", "fridge_full"])
+def test_two_skips_lengthen_the_interval(reason: str) -> None:
+    found = advice(weekly(deliveries=with_deliveries(d1=skipped(1, reason), d3=skipped(3, reason))))
+    assert (found.action, found.change.interval_days) == (ReviewAction.LENGTHEN, 14)
+    assert found.after.delivered_units < found.now.delivered_units
+    assert found.before is not None
+    assert found.before.sequence == 5
+
+
+@pytest.mark.parametrize("reason", ["paused", "away", "too_expensive", "out_of_stock", ADVISED])
+def test_skips_for_other_reasons_do_not_mean_too_much(reason: str) -> None:
+    found = advice(weekly(deliveries=with_deliveries(d1=skipped(1, reason), d3=skipped(3, reason))))
+    assert found.action is ReviewAction.KEEP
+    assert found.evidence.skipped_count == 0
+
+
+def test_a_delivery_skipped_ahead_counts() -> None:
+    found = advice(weekly(deliveries=with_deliveries(d3=skipped(3), d4=skipped(4))))
+    assert found.action is ReviewAction.LENGTHEN
+    assert found.before is not None
+    assert found.before.sequence == 6
+
+
+def test_three_skips_in_a_row_stop() -> None:
+    found = advice(weekly(deliveries=with_deliveries(d1=skipped(1), d2=skipped(2), d3=skipped(3))))
+    assert (found.action, found.reasons[0].code) == (ReviewAction.STOP, ReasonCode.REVIEW_SKIPPED_ALL)
+    assert found.after.delivered_units == 0
+
+
+def test_returned_units_mean_a_smaller_quantity() -> None:
+    deliveries = with_deliveries(d1=delivery(1, returned_quantity=1), d2=delivery(2, returned_quantity=1))
+    found = advice(weekly(deliveries=deliveries))
+    assert (found.action, found.change.quantity) == (ReviewAction.CHANGE_QUANTITY, 1)
+    assert found.after.cost == pytest.approx(14.4)
+
+
+def test_top_ups_late_in_the_interval_mean_too_little() -> None:
+    # Every two weeks, and two units are bought in the second week.
+    days = range(AS_OF - 42, AS_OF + 29, 14)
+    deliveries = tuple(
+        delivery(0)._replace(
+            sequence=number + 1,
+            day=day,
+            scheduled_day=day,
+            status=DeliveryStatus.DELIVERED if day <= AS_OF else DeliveryStatus.PLANNED,
+            can_change=day > AS_OF,
+        )
+        for number, day in enumerate(days)
+    )
+    top_ups = bought(*(day + 8 for day in days[:3]))
+    found = advice(weekly(interval_days=14, deliveries=deliveries, purchases=top_ups))
+    assert (found.action, found.change.interval_days) == (ReviewAction.SHORTEN, 7)
+    assert found.after.delivered_units > found.now.delivered_units
+    assert (found.after.stockout_count or 0) <= (found.now.stockout_count or 0)
+    # A delivery that failed explains the purchase after it.
+    failed = tuple(one._replace(status=DeliveryStatus.FAILED) if one.sequence < 3 else one for one in deliveries)
+    assert advice(weekly(interval_days=14, deliveries=failed, purchases=top_ups)).action is ReviewAction.KEEP
+
+
+def test_purchases_as_before_soon_after_deliveries_stop() -> None:
+    every_week = bought(*range(BEGIN, AS_OF - 28, 7), *(day + 2 for day in DAYS[:3]))
+    # Not while it is unknown what follows the delivery of today.
+    assert advice(weekly(purchases=every_week)).action is ReviewAction.KEEP
+    state = weekly(deliveries=with_deliveries(d3=delivery(3, DeliveryStatus.FAILED)), purchases=every_week)
+    found = advice(state)
+    assert (found.action, found.reasons[0].code) == (ReviewAction.STOP, ReasonCode.REVIEW_BOUGHT_ANYWAY)
+    assert found.evidence.bought_anyway_count == 3
+    # Fewer purchases than before can be a larger need.
+    less = replace(state, purchases=(*every_week[:-3], *bought(*(day + 2 for day in DAYS[:3]), quantity=1)))
+    assert advice(less).action is ReviewAction.KEEP
+
+
+def test_stock_from_the_shop_skips_the_next_delivery() -> None:
+    state = weekly(purchases=(*bought(*range(BEGIN, DAYS[0], 7)), *bought(AS_OF, quantity=8)))
+    found = advice(state)
+    assert (found.action, found.reasons[0].code) == (ReviewAction.SKIP_NEXT, ReasonCode.REVIEW_STOCK_AT_HOME)
+    assert found.before is not None
+    assert found.before.sequence == 5
+    assert (found.now.early_delivery_count or 0) > (found.after.early_delivery_count or 0)
+
+
+def test_no_trip_for_weeks_pauses() -> None:
+    trips = tuple(range(AS_OF - 120, AS_OF - 29, 3))
+    found = advice(weekly(), trips)
+    assert (found.action, found.change.pause_until) == (ReviewAction.PAUSE, AS_OF + 28)
+    assert advice(weekly(), (*trips, AS_OF - 10)).action is ReviewAction.KEEP
+    # Who shops once in three weeks has not been away for long.
+    assert advice(weekly(), tuple(range(AS_OF - 170, AS_OF - 29, 21))).action is ReviewAction.KEEP
+
+
+def test_another_item_bought_instead_is_swapped() -> None:
+    state = weekly(alternative_name="Oat Milk", alternative_purchases=bought(*(day + 3 for day in DAYS[:3])))
+    found = advice(state)
+    assert (found.action, found.change.item_name) == (ReviewAction.SWAP, "Oat Milk")
+    assert found.reasons[0].other_item == "Oat Milk"
+    as_before = bought(*range(BEGIN, AS_OF, 7))
+    assert advice(weekly(alternative_name="Oat Milk", alternative_purchases=as_before)).action is ReviewAction.KEEP
+
+
+def test_paused_subscription_and_one_past_its_cut_off_are_kept() -> None:
+    both = with_deliveries(d2=skipped(2), d3=skipped(3))
+    assert advice(weekly(deliveries=both, is_paused=True)).reasons[0].code is ReasonCode.REVIEW_PAUSED
+    locked = tuple(one._replace(can_change=False) for one in both)
+    assert advice(weekly(deliveries=locked)).action is ReviewAction.KEEP
+
+
+def test_signs_from_before_a_change_do_not_count() -> None:
+    # Skipped every week; every two weeks since.
+    deliveries = (
+        skipped(0),
+        skipped(1),
+        *(
+            delivery(number)._replace(scheduled_day=day, day=day, can_change=day > AS_OF, status=status)
+            for number, day, status in (
+                (2, AS_OF - 7, DeliveryStatus.DELIVERED),
+                (3, AS_OF + 7, DeliveryStatus.PLANNED),
+                (4, AS_OF + 21, DeliveryStatus.PLANNED),
+            )
+        ),
+    )
+    found = advice(weekly(interval_days=14, deliveries=deliveries))
+    assert (found.action, found.evidence.skipped_count) == (ReviewAction.KEEP, 0)
+
+
+def test_a_delivery_among_the_purchases_is_not_counted_twice() -> None:
+    state = weekly(purchases=(ItemPurchase(DAYS[0], 2), ItemPurchase(DAYS[1], 5)))
+    assert shop_purchases(state, AS_OF) == [ItemPurchase(DAYS[1], 3)]
+
+
+def test_use_and_stock_without_rounding() -> None:
+    supplies = [(0, 2.0), (10, 2.0), (20, 2.0)]
+    assert use_per_day(purchase_supplies(supplies), 25) == pytest.approx(0.2)
+    # Nothing came for long.
+    assert use_per_day(purchase_supplies(supplies), 60) == pytest.approx(0.1)
+    assert use_per_day(purchase_supplies(supplies[:2]), 25) is None
+    assert units_on_hand(purchase_supplies(supplies), 0.2, 25) == pytest.approx(1.0)
+
+
+def purchase_supplies(supplies: list[tuple[int, float]]) -> list[Supply]:
+    return [Supply(day, units) for day, units in supplies]
+
+
+STATUSES = st.sampled_from([DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED, DeliveryStatus.FAILED])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    interval=st.sampled_from([7, 14, 28, 30, 56]),
+    quantity=st.integers(1, 4),
+    statuses=st.lists(STATUSES, max_size=6),
+    reasons=st.lists(st.sampled_from(["", "too_much", "paused"]), min_size=6, max_size=6),
+    returned=st.lists(st.integers(0, 2), min_size=6, max_size=6),
+    earlier=st.lists(st.integers(1, 200), max_size=8),
+    later=st.lists(st.integers(0, 60), max_size=6),
+)
+def test_never_more_without_evidence_of_this_household(
+    interval: int, quantity: int, statuses: list[DeliveryStatus], reasons: list[str], returned: list[int],
+    earlier: list[int], later: list[int],
+) -> None:  # fmt: skip
+    first = AS_OF - 3 - interval * max(0, len(statuses) - 1)
+    deliveries = tuple(
+        DeliveryRecord(
+            number + 1,
+            first + number * interval,
+            statuses[number] if number < len(statuses) else DeliveryStatus.PLANNED,
+            quantity,
+            first + number * interval,
+            reason=reasons[number] if number < len(statuses) else "",
+            returned_quantity=returned[number] if number < len(statuses) else 0,
+            can_change=number >= len(statuses),
+        )
+        for number in range(len(statuses) + 3)
+    )
+    before = tuple(sorted(ItemPurchase(first - day, 1) for day in earlier))
+    state = SubscriptionState("s", "Milk", interval, quantity, deliveries, before)
+    for purchases in (before, tuple(sorted((*before, *(ItemPurchase(AS_OF - day, 1) for day in later))))):
+        found = advice(replace(state, purchases=purchases))
+        more = (found.change.interval_days or interval) < interval or (found.change.quantity or quantity) > quantity
+        if more:
+            assert found.evidence.top_up_count >= 2
+            assert found.evidence.purchase_count >= 2
+            assert not found.evidence.skipped_count
+            assert not found.evidence.returned_count
+        else:
+            assert found.after.delivered_units <= found.now.delivered_units
+        assert (found.action is ReviewAction.KEEP) == (found.before is None)
