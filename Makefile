@@ -190,6 +190,9 @@ history-kills: .venv/dev.stamp ## Kill the history service and its database duri
 subscription-years: .venv/dev.stamp ## Simulate 2,000 years of households with subscriptions in five time zones against a reference; takes an hour
 	@PANTREE_TEST_SUBSCRIPTION_YEARS=$(or $(EXAMPLES),2000) $(BIN)/pytest --timeout=7200 tests/history/test_subscription_households.py
 
+subscription-faults: .venv/dev.stamp ## Send 10,000 commands for subscriptions during kills, partitions and clock jumps, to each store; takes an hour
+	@PANTREE_TEST_COMMANDS=10000 PANTREE_TEST_FAULT_MINUTES=30 $(BIN)/pytest -s --timeout=7200 tests/history/test_subscription_faults.py
+
 batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times each, and compare the published runs
 	@PANTREE_TEST_KILLS=50 $(BIN)/pytest tests/batch/test_run.py
 

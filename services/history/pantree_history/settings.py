@@ -108,10 +108,10 @@ class HistorySettings(PartSettings):
     webhook_retry_seconds: float = Field(
         default=5.0,
         gt=0,
-        description="Time until an event is sent again; four times as long after each further failure, up to 12 hours.",
+        description="Time until an event is sent again; twice as long after each further failure, up to 12 hours.",
     )
     webhook_max_attempts: int = Field(
-        default=14, ge=1, description="How often an event is sent before it is a dead letter."
+        default=20, ge=1, description="How often an event is sent before it is a dead letter."
     )
     webhook_allow_http: bool = Field(default=False, description="Whether events may be sent without TLS.")
     webhook_allow_private_addresses: bool = Field(

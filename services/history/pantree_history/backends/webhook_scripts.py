@@ -33,9 +33,12 @@ _WEBHOOK = "webhook_id, url, description, created_at, secrets"
 _OF_TARGET = "tenant_id = ? AND webhook_id = ?"
 _OF_CURSOR = f"{_OF_TARGET} AND kind = ? AND subject_id = ?"
 _OF_CLAIM = f"{_OF_CURSOR} AND lease_owner = ? AND delivered = ?"
-# What is later than it can be is from before the clock was set back.
+# What lies in the future, or further than it can, is from before the clock was set back.
 _IS_FREE = "(lease_until <= ? OR lease_until > ?)"
-_IS_DUE = f"latest > delivered AND dead = 0 AND (due_at <= ? OR due_at > ?) AND {_IS_FREE}"
+_IS_DUE = (
+    "latest > delivered AND dead = 0 "
+    f"AND (due_at <= ? OR failed_at > ? OR (attempts = 0 AND waiting_since > ?)) AND {_IS_FREE}"
+)
 _BACKLOG = "SELECT count(*), coalesce(min(waiting_since), 0), coalesce(sum(dead), 0) FROM webhook_cursor"
 
 ADD_EVENTS = (
@@ -345,7 +348,7 @@ def _backlog(target: Target) -> Script[Backlog]:
 
 
 def _due_values(lease: Lease) -> tuple[int, ...]:
-    return lease.now, lease.now + lease.max_delay, lease.now, lease.until
+    return lease.now, lease.now, lease.now, lease.now, lease.until
 
 
 def _row_of(webhook: Webhook) -> Iterator[Any]:

@@ -94,8 +94,6 @@ class Lease(NamedTuple):
     """Microseconds since 1970-01-01 in UTC."""
     length: int
     """Microseconds. A lease of more is from before the clock was set back."""
-    max_delay: int
-    """Microseconds: the longest time between attempts."""
 
     @property
     def until(self) -> int:
