@@ -169,6 +169,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             "history",
             lambda: _history_channel(channels),
             SHOP_METHODS,
+            hide_documents,
         ),
         Upstream(_WEBHOOKS, "history", lambda: _history_channel(channels), SHOP_METHODS),
     ]
@@ -267,6 +268,15 @@ def _history_channel(channels: Mapping[str, grpc.aio.Channel]) -> grpc.aio.Chann
     if "history" not in channels:
         raise ComponentUnavailable("history", "nothing is stored here, because the history part is disabled")
     return channels["history"]
+
+
+def hide_documents(answer: Any) -> None:
+    """Removes the records of engines from subscriptions: the shop's staff may have noted something in them."""
+    fields = answer.DESCRIPTOR.fields_by_name
+    found = [answer.subscription] if "subscription" in fields and answer.HasField("subscription") else []
+    for one in [*found, *(answer.subscriptions if "subscriptions" in fields else [])]:
+        if one.HasField("mirror"):
+            one.mirror.ClearField("document")
 
 
 async def _nothing(_name: str, _is_up: bool) -> None:

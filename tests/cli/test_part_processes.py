@@ -98,7 +98,9 @@ async def test_killed_launcher_takes_its_parts_along_and_is_replaced(tmp_path: P
     async with asyncio.timeout(30), example(ForkingStarter, tmp_path) as mesh:
         process = await mesh.starter.start("pantree_example")
         await mesh.lines(1)
-        part, (launcher,) = psutil.Process(process.pid), psutil.Process().children()
+        part = psutil.Process(process.pid)
+        launcher = part.parent()
+        assert launcher is not None
         launcher.kill()
         assert await process.wait() == -signal.SIGKILL
         assert (await asyncio.to_thread(psutil.wait_procs, [part], 30))[1] == []
@@ -109,10 +111,28 @@ async def test_killed_launcher_takes_its_parts_along_and_is_replaced(tmp_path: P
 
 
 @on_linux
+async def test_part_whose_start_is_cancelled_is_killed(tmp_path: Path) -> None:
+    async with asyncio.timeout(30), example(ForkingStarter, tmp_path) as mesh:
+        starting = asyncio.create_task(mesh.starter.start("pantree_example"))
+        await asyncio.sleep(0.1)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        process = await mesh.starter.start("pantree_example")
+        launcher = psutil.Process(process.pid).parent()
+        assert launcher is not None
+        while len(launcher.children()) > 1:  # noqa: ASYNC110 # nothing reports it
+            await asyncio.sleep(0.01)
+        assert [child.pid for child in launcher.children()] == [process.pid]
+        process.kill()
+        await process.wait()
+
+
+@on_linux
 async def test_launcher_that_cannot_start_is_an_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     starter = ForkingStarter({**os.environ, "PYTHONPATH": "", "PYTHONHOME": str(tmp_path)}, reading)
-    with pytest.raises(OSError, match="launcher ended"):
+    with pytest.raises(OSError, match="launcher of the parts ended"):
         await starter.start("pantree_example")
     await starter.close()
     for end in (reading, writing):

@@ -360,6 +360,9 @@ BAD_PAYLOADS: dict[str, tuple[str, str, str, str]] = {
         "shopify", "subscription_contracts/update", payloads.text(payloads.shopify(note="x" * 40_000)),
         "must have at most 32,768 characters",
     ),
+    "deep": (
+        "shopify", "subscription_contracts/update", '{"note":' * 900 + "1" + "}" * 900, "payload: is nested too deeply",
+    ),
 }  # fmt: skip
 
 
@@ -375,6 +378,16 @@ async def test_days_too_far_away_are_refused(part: Part) -> None:
         payload = {"subscription": payloads.recharge(next_charge_scheduled_at=day)}
         with pytest.raises(InvalidInput, match="too far away"):
             await part.take("recharge", payload)
+    await part.take("recharge", {"subscription": payloads.recharge()})
+    with pytest.raises(InvalidInput, match="order on 9999-01-01, which is too far away"):
+        await part.take("recharge", {"charge": payloads.recharge_charge(scheduled_at="9999-01-01")})
+
+
+async def test_half_of_an_emoji_becomes_a_question_mark(part: Part) -> None:
+    await part.take("recharge", {"subscription": payloads.recharge(cancellation_reason_comments="late \ud83d")})
+    mirror = (await part.seen(RECHARGE_ID)).mirror
+    assert mirror is not None
+    assert "late ?" in mirror.document
 
 
 def test_other_topics_are_about_no_subscription() -> None:

@@ -13,15 +13,28 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from pantree.subscription.v1.subscription_service_pb2 import (
+    DESCRIPTOR,
+    CustomerSubscription,
+    GetSubscriptionResponse,
+    ListDeliveriesResponse,
+    ListSubscriptionsResponse,
+    SubscriptionMirror,
+)
 from pantree_client import PantreeClient
 from pantree_client.exports import recharge_subscription
+from pantree_gateway.app import hide_documents
 from pantree_gateway.engine_events import Engine, EngineAccess, is_signed, read_engines
 from pantree_gateway.server import start as start_gateway
 from pantree_gateway.settings import GatewaySettings
+from pantree_gateway.transcoding.caller import Caller
+from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.upstream import Upstream, upstream_methods
 from pantree_history.__main__ import build as build_history
 from pantree_history.settings import HistorySettings
 from pantree_runtime.server import running
@@ -112,6 +125,33 @@ async def test_signature_says_the_tenant(tmp_path: Path) -> None:
         async with PantreeClient(url, api_key=f"{KEY} north") as client:
             exported = recharge_subscription(await client.subscription("43845860", "recharge-27363808"))
         assert exported["properties"] == [{"name": "grind", "value": "drip"}]
+
+
+@pytest.mark.parametrize(
+    ("caller", "sees"),
+    [
+        (Caller(), True),
+        (Caller(customer_id="4711", scopes=frozenset({"*"})), False),
+        (Caller(customer_id="4711", scopes=frozenset({"history", "shop"})), True),
+    ],
+)
+def test_customers_do_not_see_the_record_of_an_engine(caller: Caller, sees: bool) -> None:
+    def channel() -> grpc.aio.Channel:
+        raise AssertionError
+
+    service = DESCRIPTOR.services_by_name["SubscriptionService"]
+    upstream = Upstream(service, "history", channel, hide=hide_documents)
+    mirrored = CustomerSubscription(mirror=SubscriptionMirror(external_id="1", document='{"note": "internal"}'))
+    for answer in (
+        GetSubscriptionResponse(subscription=mirrored),
+        ListSubscriptionsResponse(subscriptions=[CustomerSubscription(), mirrored]),
+        ListDeliveriesResponse(),
+    ):
+        before = str(answer)
+        for method in upstream_methods([upstream], JsonCodec()):
+            method.hide_from(caller, answer)
+        assert ("internal" in str(answer)) == (sees and "internal" in before)
+        assert ("external_id" in str(answer)) == ("external_id" in before)
 
 
 async def test_shop_sends_what_its_app_has_read_without_a_signature(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -119,7 +120,7 @@ class ForkingStarter:
         self._launcher: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self._running: dict[int, _ForkedProcess] = {}
-        self._started: asyncio.Queue[_ForkedProcess | None] = asyncio.Queue()
+        self._starting: deque[asyncio.Future[_ForkedProcess]] = deque()
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self, package: str) -> PartProcess:
@@ -133,13 +134,11 @@ class ForkingStarter:
             if launcher is None or launcher.returncode is not None or self._reading is None or self._reading.done():
                 launcher = await self._start_launcher()
             assert launcher.stdin is not None
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                launcher.stdin.write(f"{package}\n".encode())
-                await launcher.stdin.drain()
-            process = await self._started.get()
-            if process is None:
-                raise OSError(f"the launcher ended {await launcher.wait()} before it started {package}")
-            return process
+            started: asyncio.Future[_ForkedProcess] = asyncio.get_running_loop().create_future()
+            self._starting.append(started)
+            # A line is never too long for the pipe. If the launcher has ended, the future has its error.
+            launcher.stdin.write(f"{package}\n".encode())
+            return await started
 
     async def close(self) -> None:
         """See `PartStarter.close`."""
@@ -165,11 +164,10 @@ class ForkingStarter:
             )
         finally:
             os.close(for_launcher)
-        self._started = asyncio.Queue()
-        self._reading = asyncio.create_task(self._read(replies, self._started))
+        self._reading = asyncio.create_task(self._read(replies))
         return self._launcher
 
-    async def _read(self, replies: int, started: asyncio.Queue[_ForkedProcess | None]) -> None:
+    async def _read(self, replies: int) -> None:
         """Reads the launcher's replies until it ends."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -180,13 +178,21 @@ class ForkingStarter:
                 match line.decode().split():
                     case ["started", _, pid]:
                         process = self._running[int(pid)] = _ForkedProcess(int(pid))
-                        started.put_nowait(process)
+                        started = self._starting.popleft()
+                        if started.cancelled():
+                            process.kill()
+                        else:
+                            started.set_result(process)
                     case ["exited", pid, code]:
                         self._running.pop(int(pid)).exited.set_result(int(code))
         finally:
             transport.close()
-            started.put_nowait(None)
-        if self._launcher is not None and await self._launcher.wait() != 0:
+        ended_with = await self._launcher.wait() if self._launcher is not None else 0
+        while self._starting:
+            started = self._starting.popleft()
+            if not started.cancelled():
+                started.set_exception(OSError(f"the launcher of the parts ended with code {ended_with}"))
+        if ended_with != 0:
             for process in self._running.values():
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

@@ -450,7 +450,7 @@ def resume(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """End a pause; with --all, that of pause --all and none of a single subscription."""
+    """End a pause. With --all, that of pause --all and none of a single subscription."""
     _check_one_or_all(subscription_id, etag, of_all=of_all)
     service = Service(tenant, address, certificates)
     if of_all:

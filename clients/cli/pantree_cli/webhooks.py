@@ -24,7 +24,7 @@ webhooks_app = typer.Typer(
     help="Send the events of subscriptions to a URL of the shop.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    epilog=examples("pantree webhooks create https://erp.shop.example/hook --id erp", "pantree webhooks list"),
+    epilog=examples("pantree webhooks create https://erp.shop.example/hook", "pantree webhooks list"),
 )
 
 
@@ -49,7 +49,7 @@ def create(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """Create a webhook, and print its secret, which is never shown again."""
+    """Create a webhook and print its secret. It is never shown again."""
     request = messages.CreateWebhookRequest(url=url, webhook_id=webhook_id, description=description)
     answer = _WebhookService(tenant, address, certificates).call("CreateWebhook", request)
     _print_secret(to_new_secret(answer))
@@ -89,7 +89,7 @@ def delete(
 def send_ping(
     webhook_id: WebhookId, tenant: Tenant = "", address: HistoryAddress = "", certificates: Certificates = None
 ) -> None:
-    """Send a ping, and print what the receiver answered; fails if it was not delivered."""
+    """Send a ping and print what the receiver answered. Fails if it was not delivered."""
     request = messages.TestWebhookRequest(webhook_id=webhook_id)
     answer = to_webhook_test(_WebhookService(tenant, address, certificates).call("TestWebhook", request))
     if answer.delivered:
@@ -125,7 +125,7 @@ def replay(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """Send events again: by default, those that wait behind dead letters. A time without an offset is local."""
+    """Send events again. By default, those that wait behind dead letters. A time without an offset is local."""
     text = "" if since is None else since.astimezone().isoformat()
     request = messages.ReplayWebhookRequest(webhook_id=webhook_id, since=text, subscription_id=subscription)
     answer = _WebhookService(tenant, address, certificates).call("ReplayWebhook", request)
@@ -140,7 +140,7 @@ def dead_letters(
     address: HistoryAddress = "",
     certificates: Certificates = None,
 ) -> None:
-    """List the events that the receiver refused too often, behind which a subscription waits."""
+    """List the events that were refused too often. Their subscriptions wait behind them."""
     request = messages.ListDeadLettersRequest(webhook_id=webhook_id, page_size=_PAGE_SIZE)
     found = _WebhookService(tenant, address, certificates).pages("ListDeadLetters", request, "dead_letters")
     if as_json:

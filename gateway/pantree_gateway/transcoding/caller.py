@@ -55,6 +55,11 @@ class Caller:
             detail = f"the key or token lacks the scope {component}; use one that has it"
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_PERMISSION_DENIED, detail))
 
+    @property
+    def is_shop(self) -> bool:
+        """Whether it is not limited to one customer, or has the scope `shop`."""
+        return not self.customer_id or SHOP_SCOPE in self.scopes
+
     def check_may_state(self, method: str) -> None:
         """Checks that the caller may call a method that states what only the shop knows, such as a delivery.
 
@@ -64,7 +69,7 @@ class Caller:
         Raises:
             ProblemError: 403 for the token of a customer.
         """
-        if self.customer_id and SHOP_SCOPE not in self.scopes:
+        if not self.is_shop:
             detail = (
                 f"{method} is for the shop; use credentials that are not for one customer, or the scope {SHOP_SCOPE}"
             )

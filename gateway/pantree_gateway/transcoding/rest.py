@@ -87,6 +87,7 @@ class RestEndpoint:
             try:
                 call = method.call(message, options)
                 answer = await call
+                method.hide_from(caller_of(request.scope), answer)
                 if key is not None:
                     responses.warn(answer)
                 forwarded = headers.headers_of(await call.initial_metadata()) if headers.allowed else None

@@ -41,6 +41,8 @@ class Upstream:
     """Returns its channel. Called for each request, since a channel belongs to an event loop."""
     shop_methods: frozenset[str] = frozenset()
     """Names of the methods that state what only the shop knows; see `Caller.check_may_state`."""
+    hide: Callable[[Any], None] | None = None
+    """Removes from an answer what only the shop may read."""
 
 
 class UpstreamMethod:
@@ -50,6 +52,7 @@ class UpstreamMethod:
         self.component = upstream.component
         self.bound = bound
         self._is_for_shop = bound.method.name in upstream.shop_methods
+        self._hide = upstream.hide
         self._connect = upstream.channel
         self._channel: grpc.aio.Channel | None = None
         self._multi_callable: Any = None
@@ -59,6 +62,11 @@ class UpstreamMethod:
         caller.check_may_call(self.component)
         if self._is_for_shop:
             caller.check_may_state(self.bound.method.name)
+
+    def hide_from(self, caller: Caller, answer: Message) -> None:
+        """Removes from an answer what the caller may not read."""
+        if self._hide is not None and not caller.is_shop:
+            self._hide(answer)
 
     def call(self, request: Message, options: CallOptions) -> Any:
         """Starts a call, which the caller awaits or, for a stream, iterates over.

@@ -133,7 +133,9 @@ def apply_order(state: Subscription, report: OrderReport, today: int) -> Sequenc
 
     Raises:
         Outdated: a newer report about the order is stored.
+        InvalidInput: its day is too far away.
     """
+    _check_day("order", report.day, today)
     sequence = _sequence_of(state, report, today)
     if sequence is None:
         return []
@@ -150,10 +152,14 @@ def apply_order(state: Subscription, report: OrderReport, today: int) -> Sequenc
 
 
 def _check_days(seen: Snapshot, today: int) -> None:
-    for name, day in (("next delivery", seen.next_day), ("first delivery", seen.first_day)):
-        if day is not None and not today - MAX_PAST_DAYS <= day <= today + MAX_AHEAD_DAYS:
-            description = f"has its {name} on {calendar_day(day).isoformat()}, which is too far away"
-            raise InvalidInput([FieldViolation("payload", description)])
+    _check_day("next delivery", seen.next_day, today)
+    _check_day("first delivery", seen.first_day, today)
+
+
+def _check_day(name: str, day: int | None, today: int) -> None:
+    if day is not None and not today - MAX_PAST_DAYS <= day <= today + MAX_AHEAD_DAYS:
+        description = f"has its {name} on {calendar_day(day).isoformat()}, which is too far away"
+        raise InvalidInput([FieldViolation("payload", description)])
 
 
 def _begun_again(state: Subscription, seen: Snapshot, today: int) -> Reactivated:
@@ -223,6 +229,8 @@ def _sequence_of(state: Subscription, report: OrderReport, today: int) -> int | 
         if named:
             return named[0]
     if report.day is None:
+        if state.status in (Status.CANCELLED, Status.EXPIRED):
+            return None
         return next(
             one
             for one in count(_first_open(state))

@@ -122,13 +122,16 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 def parse(payload: str) -> Mapping[str, Any]:
-    """The JSON object of a payload.
+    """The JSON object of a payload. Halves of characters, as where an emoji was cut, become question marks.
 
     Raises:
         InvalidInput: it is none.
     """
     try:
         value = json.loads(payload, parse_constant=_refuse_constant)
+        text = json.dumps(value, ensure_ascii=False)
+        if text != (whole := text.encode(errors="replace").decode()):
+            value = json.loads(whole)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pantree_history.core.subscriptions.engines import ordergroove, recharge, shopify
-from pantree_history.core.subscriptions.engines.reports import EngineEvent, parse
+from pantree_history.core.subscriptions.engines.reports import EngineEvent, invalid, parse
 from pantree_history.core.subscriptions.model import Engine
 
 _READERS: Mapping[Engine, Callable[[str, Mapping[str, Any]], EngineEvent]] = {
@@ -27,6 +27,9 @@ def read_webhook(engine: Engine, topic: str, event_id: str, payload: str) -> Eng
     Raises:
         InvalidInput: the payload is not what the engine documents.
     """
-    event = _READERS[engine](topic, parse(payload))
+    try:
+        event = _READERS[engine](topic, parse(payload))
+    except RecursionError:
+        raise invalid("", "is nested too deeply") from None
     hashed = hashlib.sha256(f"{topic}\0{payload}".encode(errors="surrogatepass")).hexdigest()
     return event._replace(event_id=event_id or event.event_id or hashed)
