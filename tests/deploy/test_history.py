@@ -4,6 +4,7 @@ import functools
 import shutil
 import subprocess
 import tempfile
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import kubernetes_validate
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from pantree_cli.mesh import OPTIONAL_PARTS
+from pantree_history.core.webhooks.addresses import is_public
 from pantree_history.settings import HistorySettings
 from pantree_runtime.identity import ALLOWED_CALLERS, CLIENT
 from pantree_runtime.settings import environment_variables
@@ -18,7 +20,7 @@ from tests.deploy.connections import DOCUMENTED, OPTIONAL_NAMES, egress_connecti
 from tests.deploy.manifests import ROOT, Manifest, environment_of, kustomize, named, of_kind, pod_of, server_of
 
 SQLITE = ("history",)
-POSTGRESQL = ("history", "history-postgresql")
+POSTGRESQL = ("history", "history-postgresql", "history-webhooks")
 (PART,) = OPTIONAL_PARTS
 
 
@@ -76,6 +78,25 @@ def test_settings_are_accepted_and_reach_the_callers(
     assert (found.host, found.port) == ("0.0.0.0", PART.port)
     assert found.store.system == ("postgresql" if "history-postgresql" in components else "sqlite")
     assert (found.tls_dir is not None) == (overlay == "prod")
+
+
+def test_webhooks_go_to_public_addresses_on_one_port() -> None:
+    manifests = rendered("prod", POSTGRESQL)
+    (rule,) = named(manifests, "NetworkPolicy", "history-to-webhooks")["spec"]["egress"]
+    assert rule["ports"] == [{"port": 443}]
+    blocks = [
+        (ip_network(one["ipBlock"]["cidr"]), [ip_network(network) for network in one["ipBlock"]["except"]])
+        for one in rule["to"]
+    ]
+    for address, allowed in {
+        "93.184.215.14": True, "2606:2800:21f::1": True, "10.96.0.1": False, "172.20.0.1": False,
+        "192.168.1.1": False, "169.254.169.254": False, "100.100.100.200": False, "fd00::1": False, "fe80::1": False,
+    }.items():  # fmt: skip
+        is_allowed = any(
+            ip_address(address) in block and not any(ip_address(address) in one for one in excluded)
+            for block, excluded in blocks
+        )
+        assert is_allowed == allowed == is_public(address), address
 
 
 @CASES

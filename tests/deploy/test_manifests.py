@@ -489,7 +489,7 @@ def test_every_component_is_used_and_no_manifest_is_duplicated(name: str) -> Non
     used |= {component for _, _, component in ALTERNATIVES.values()}
     used = used - {CHOICE} | set(ACCESS)
     # tests/deploy/test_history.py adds them.
-    used |= {"history", "history-mtls", "history-postgresql"}
+    used |= {"history", "history-mtls", "history-postgresql", "history-webhooks"}
     # tests/deploy/test_batch.py adds them.
     used |= {"batch", "batch-spark", "batch-spark-kubeflow", "batch-spark-apache"}
     assert used == {folder.name for folder in (ROOT / "k8s" / "components").iterdir()}

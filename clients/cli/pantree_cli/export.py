@@ -66,7 +66,7 @@ def export(
         ExportFormat, typer.Option("--format", metavar="SYSTEM", help="shopify, recharge or ordergroove.")
     ],
 ) -> None:
-    """Print answers or subscriptions as a subscription system has them.
+    """Print answers or subscriptions for another system.
 
     One JSON list for each household; of subscriptions, one JSON object for each.
 
