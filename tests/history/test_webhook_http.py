@@ -3,19 +3,22 @@
 import asyncio
 import contextlib
 import json
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 from structlog.testing import capture_logs
 
-from pantree_history.backends.webhook_http import HttpSender
-from pantree_history.core.webhooks.addresses import is_public
+from pantree_history.backends.webhook_http import HttpSender, Names
+from pantree_history.core.webhooks.addresses import is_public, url_problem
 from pantree_history.core.webhooks.sending import Answer
 from pantree_history.settings import HistorySettings
 from tests.history.test_subscription_routes import mesh
@@ -125,6 +128,7 @@ async def test_name_that_changes_its_address_is_of_no_use() -> None:
         (OK, 204, ""),
         (b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n", 302, "status 302"),
         (b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", 503, "status 503"),
+        (b"HTTP/1.1 429 Busy\r\nRetry-After: " + b"9" * 5000 + b"\r\nContent-Length: 0\r\n\r\n", 429, "status 429"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 40_000, 200, ""),
         (b"no HTTP\r\n\r\n", 0, "the connection failed: RemoteProtocolError"),
         (None, 0, "no answer within 0.3 seconds"),
@@ -136,7 +140,7 @@ async def test_bad_receiver_is_a_failure_with_a_reason(answer: bytes | None, sta
     assert found.status == status
     assert error in found.error
     assert bool(found.error) == bool(error)
-    assert found.retry_after_seconds == (7 if status == 503 else 0)
+    assert found.retry_after_seconds == {503: 7, 429: 86_400}.get(status, 0)
     assert len(server.requests) == 1
 
 
@@ -144,6 +148,53 @@ async def test_http_is_refused_unless_it_is_allowed_and_nobody_may_be_there() ->
     assert "must be a URL that begins with https://" in (await send("http://localhost:1/", allow_http=False)).error
     assert (await send("http://localhost:1/")).error.startswith("cannot connect")
     assert (await send("http://shop.invalid/")).error.startswith("cannot connect")
+
+
+@pytest.mark.parametrize("host", ["a..b", ".x.com", "x" * 64 + ".com", "a." * 127 + "com"])
+async def test_host_that_is_no_name_is_refused_and_cannot_be_resolved(host: str) -> None:
+    assert "host whose parts" in url_problem(f"https://{host}/", allow_http=False, allow_private=False)
+    assert "host whose parts" in (await send(f"http://{host}/")).error
+    with pytest.raises(httpcore.ConnectError):
+        await Names()(host, 443)
+
+
+def test_host_with_long_parts_and_a_full_stop_at_its_end_is_a_name() -> None:
+    assert not url_problem(f"https://{'x' * 63}.com./", allow_http=False, allow_private=False)
+
+
+async def test_error_that_nobody_expects_is_an_answer() -> None:
+    async def broken(host: str, port: int) -> Sequence[str]:
+        raise ValueError(host)
+
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
+    assert (await send("http://shop.example/", resolve=broken)).error == "the event cannot be sent: ValueError"
+    assert len(reported) == 1
+
+
+async def test_name_server_that_never_answers_holds_one_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested, is_answered = [], threading.Event()
+
+    def find(host: str, *_: object, **__: object) -> list[Any]:
+        requested.append((host, threading.current_thread().name.rpartition("_")[0]))
+        if host == "slow.example":
+            is_answered.wait(20)
+            raise socket.gaierror
+        return [(0, 0, 0, "", ("93.184.216.34", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    names = Names()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(names("slow.example", 443), 0.02)
+    assert await names("shop.example", 443) == ["93.184.216.34"]
+    assert requested == [("slow.example", "webhook-names"), ("shop.example", "webhook-names")]
+    waiting = asyncio.create_task(names("slow.example", 443))
+    await asyncio.sleep(0)
+    is_answered.set()
+    with pytest.raises(httpcore.ConnectError):
+        await waiting
+    names.close()
 
 
 @pytest.mark.parametrize(
@@ -154,6 +205,8 @@ async def test_http_is_refused_unless_it_is_allowed_and_nobody_may_be_there() ->
         ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False), ("255.255.255.255", False), ("::1", False),
         ("::", False), ("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:10.0.0.1", False), ("ff02::1", False),
         ("64:ff9b::a00:1", False), ("64:ff9b:1::1", False), ("2002:a00:1::", False), ("localhost", False),
+        ("fec0::1", False), ("3fff::1", False), ("3fff:1000::1", True), ("168.63.129.16", False),
+        ("::ffff:168.63.129.16", False), ("2002:a83f:8110::", False),
     ],
 )  # fmt: skip
 def test_public_addresses(address: str, expected: bool) -> None:

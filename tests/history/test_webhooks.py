@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from pantree_history.__main__ import watch_backlog
 from pantree_history.backends.webhook_scripts import ERASURE_DELAY
 from pantree_history.core.history import History
 from pantree_history.core.lines import MICROSECONDS
@@ -19,9 +20,17 @@ from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.keeper import Call, Subscriptions
 from pantree_history.core.subscriptions.model import Cancel, Cancellation, ChangeQuantity, Pause, Resume, Skip
 from pantree_history.core.subscriptions.store import CombinedStore
-from pantree_history.core.webhooks.delivery import CONCURRENCY, Deliveries, Encoders, Rules, delay_seconds
+from pantree_history.core.webhooks import delivery
+from pantree_history.core.webhooks.delivery import (
+    CONCURRENCY,
+    TENANT_CONCURRENCY,
+    Deliveries,
+    Encoders,
+    Rules,
+    delay_seconds,
+)
 from pantree_history.core.webhooks.keeper import MAX_WEBHOOKS, Created, Webhooks
-from pantree_history.core.webhooks.model import Target
+from pantree_history.core.webhooks.model import Lease, Target
 from pantree_history.core.webhooks.sending import Answer
 from pantree_history.webhooks.convert import erasure_content, event_content
 from pantree_runtime.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
@@ -80,8 +89,8 @@ class Part:
         self.webhooks = Webhooks(store.webhooks, self.receiver, KEY, clock.instant)
         self.deliveries = self.replica()
 
-    def replica(self, receiver: Receiver | None = None) -> Deliveries:
-        encoders = Encoders(event_content, erasure_content)
+    def replica(self, receiver: Receiver | None = None, event: Callable[..., Any] = event_content) -> Deliveries:
+        encoders = Encoders(event, erasure_content)
         return Deliveries(
             self.store.webhooks, self.store.subscriptions, receiver or self.receiver, encoders, KEY, self.clock.instant,
             random.Random(1), RULES,
@@ -303,6 +312,184 @@ async def test_clock_that_is_set_back_delays_nothing_for_long(part: Part) -> Non
     part.clock.advance(seconds=-7200)
     await part.deliver()
     assert part.receiver.numbers() == {"s-1": [1, 2]}
+
+
+async def test_replica_that_is_a_little_behind_does_not_take_a_fresh_lease(part: Part) -> None:
+    await part.hook()
+    await part.subscribe("s-1")
+    now, length = part.clock.now, 15 * MICROSECONDS
+    store = part.store.webhooks
+    assert len(await store.claim(TARGET, Lease("a", now, length), 1)) == 1
+    for behind in (5_000, 50 * MICROSECONDS):
+        lease = Lease("b", now - behind, length)
+        assert not await store.due(lease)
+        assert not await store.claim(TARGET, lease, 1)
+    # Far behind, the clock was set back.
+    assert len(await store.claim(TARGET, Lease("b", now - 3600 * MICROSECONDS, length), 1)) == 1
+
+
+async def test_failed_attempt_is_not_repeated_early_by_a_replica_that_is_a_little_behind(part: Part) -> None:
+    part.receiver.accepts = lambda _event: False
+    await part.hook()
+    await part.subscribe("s-1")
+    await part.deliver()
+    part.clock.advance(seconds=-1)
+    await part.deliver()
+    assert part.receiver.attempts == [("s-1", 1)]
+
+
+async def test_new_event_is_due_at_once_when_the_clock_of_the_tenant_is_ahead(part: Part) -> None:
+    await part.hook()
+    part.clock.advance(seconds=30)
+    await part.subscribe("s-1")
+    part.clock.advance(seconds=-30)
+    await part.deliver()
+    assert part.receiver.numbers() == {"s-1": [1]}
+
+
+async def test_unexpected_error_is_an_attempt_of_one_subscription_and_others_go_on(part: Part) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
+
+    def accepts(event: dict[str, Any]) -> bool:
+        if event["subject"] == "s-1":
+            raise UnicodeError("no name")
+        return True
+
+    part.receiver.accepts = accepts
+    await part.hook()
+    await part.subscribe(*(f"s-{number}" for number in range(12)))
+    await part.deliver()
+    assert sorted(part.receiver.numbers()) == sorted(f"s-{number}" for number in range(12) if number != 1)
+    for _ in range(8):
+        await part.deliver(120)
+    (letter,) = await part.webhooks.dead_letters(TARGET, ("", ""), 10)
+    assert (letter.cursor.attempts, letter.error) == (RULES.max_attempts, "the event cannot be sent: UnicodeError")
+    assert len(reported) == RULES.max_attempts
+
+
+async def test_event_that_is_stored_while_a_request_is_in_flight_does_not_wait_for_the_lease(part: Part) -> None:
+    await part.hook()
+    await part.subscribe("s-1")
+    send = part.receiver.send
+
+    async def change_and_send(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if not part.receiver.requests:
+            await part.change("s-1", Skip())
+        return await send(url, headers, body)
+
+    part.receiver.send = change_and_send  # type: ignore[method-assign]
+    await part.deliver()
+    assert part.receiver.numbers() == {"s-1": [1, 2]}
+
+
+async def test_long_subscription_is_encoded_a_few_events_at_a_time_and_others_have_their_turn(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MAX_EVENTS", 2)
+    monkeypatch.setattr(delivery, "CONCURRENCY", 1)
+    encoded = []
+
+    def content(view: Any, event: Any) -> Any:
+        encoded.append(event.number)
+        return event_content(view, event)
+
+    await part.hook()
+    await part.subscribe("s-1")
+    for quantity in range(3, 7):
+        await part.change("s-1", ChangeQuantity(quantity))
+    part.clock.advance()
+    await part.subscribe("s-2")
+    part.deliveries = part.replica(event=content)
+    part.receiver.accepts = lambda _event: False
+    await part.deliver()
+    assert encoded == [1, 1]  # of each subscription only the one that is sent
+    part.receiver.accepts = lambda _event: True
+    part.receiver.attempts.clear()
+    await part.deliver(60)
+    assert part.receiver.numbers() == {"s-1": [1, 2, 3, 4, 5], "s-2": [1]}
+    assert part.receiver.attempts.index(("s-2", 1)) <= 2
+
+
+async def test_slow_receivers_of_a_tenant_leave_requests_for_others(part: Part) -> None:
+    names = [f"w-{number}" for number in range(TENANT_CONCURRENCY // CONCURRENCY + 1)]
+    for name in names:
+        await part.webhooks.create("north", name, URL, "")
+    await part.webhooks.create("south", "w", URL, "")
+    await part.subscribe(*(f"s-{number}" for number in range(CONCURRENCY)))
+    await part.subscribe("other", household=Household("south", "4711"))
+    part.receiver.is_shared = True
+    send, counts, released = part.receiver.send, defaultdict[str, int](int), asyncio.Event()
+    is_full, is_other_sent = asyncio.Event(), asyncio.Event()
+
+    async def wait_and_send(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        subject = json.loads(body)["subject"]
+        if subject != "other":
+            counts["now"] += 1
+            counts["max"] = max(counts["max"], counts["now"])
+            if counts["now"] == TENANT_CONCURRENCY:
+                is_full.set()
+            await released.wait()
+            counts["now"] -= 1
+        else:
+            is_other_sent.set()
+        return await send(url, headers, body)
+
+    part.receiver.send = wait_and_send  # type: ignore[method-assign]
+    delivering = asyncio.create_task(part.deliveries.drain())
+    async with asyncio.timeout(20):
+        await is_full.wait()
+        await is_other_sent.wait()
+    await asyncio.sleep(0.05)  # for one more, which must not come
+    part.clock.advance(seconds=60)  # what waits for its turn has no lease that could end
+    released.set()
+    await delivering
+    assert counts["max"] == TENANT_CONCURRENCY
+
+
+async def test_dead_letters_do_not_count_as_lag(part: Part) -> None:
+    part.receiver.accepts = lambda event: event["subject"] != "s-1"
+    await part.hook()
+    await part.subscribe("s-1")
+    since = part.clock.now
+    assert (await part.store.webhooks.backlog()).waiting_since == since
+    for _ in range(8):
+        await part.deliver(120)
+    assert await part.store.webhooks.backlog() == (1, 0, 1)
+    await part.subscribe("s-2")
+    assert await part.store.webhooks.backlog() == (2, part.clock.now, 1)
+    (status,) = await part.webhooks.all("north", "", 10)
+    assert status.backlog.waiting_since == since
+
+
+async def test_tenant_is_not_looked_at_after_its_last_webhook(part: Part) -> None:
+    await part.hook()
+    await part.webhooks.create("north", "second", URL, "")
+    database = part.store.webhooks._database  # type: ignore[attr-defined]
+    for name, expected in (("second", ["north"]), (TARGET.webhook_id, [])):
+        await part.webhooks.delete(Target("north", name))
+        assert await database.tenants() == expected
+    await part.hook()
+    assert await database.tenants() == ["north"]
+
+
+async def test_watch_of_the_backlog_goes_on_after_any_error() -> None:
+    class Broken:
+        calls = 0
+        is_again = asyncio.Event()
+
+        async def backlog(self) -> Any:
+            self.calls += 1
+            if self.calls == 3:
+                self.is_again.set()
+            raise ValueError("unexpected")
+
+    broken = Broken()
+    watching = asyncio.create_task(watch_backlog(broken, 0.0))  # type: ignore[arg-type]
+    again = asyncio.create_task(broken.is_again.wait())
+    await asyncio.wait([watching, again], timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert again.done()
+    watching.cancel()
 
 
 async def test_erasure_removes_what_was_to_be_sent_and_is_announced_once_nothing_is_in_flight(part: Part) -> None:

@@ -103,12 +103,16 @@ async def maintain(
 async def watch_backlog(webhooks: WebhookStore, interval_seconds: float = _BACKLOG_SECONDS) -> None:
     """Updates the metrics of what webhooks did not deliver, at intervals, until it is canceled."""
     while True:
-        with contextlib.suppress(PantreeError):
+        try:
             backlog = await webhooks.backlog()
             since = backlog.waiting_since or system_clock()
             telemetry.WEBHOOK_WAITING.set(backlog.waiting)
             telemetry.WEBHOOK_DEAD_LETTERS.set(backlog.dead)
             telemetry.WEBHOOK_LAG_SECONDS.set(max(system_clock() - since, 0) / MICROSECONDS)
+        except PantreeError:
+            pass  # the store, which is asked again
+        except Exception:
+            _log.exception("what webhooks did not deliver cannot be read; it is repeated")
         await asyncio.sleep(interval_seconds)
 
 

@@ -21,6 +21,9 @@ class PostgresqlWebhooks(Database):
         skip_locked=" FOR UPDATE SKIP LOCKED",
         register="INSERT INTO tenant (tenant_id, has_webhooks) VALUES (?, true) "
         "ON CONFLICT (tenant_id) DO UPDATE SET has_webhooks = true",
+        lock="SELECT 1 FROM tenant WHERE tenant_id = ? FOR NO KEY UPDATE",
+        unregister="UPDATE tenant SET has_webhooks = false WHERE tenant_id = ? "
+        "AND NOT EXISTS (SELECT 1 FROM webhook WHERE tenant_id = ?)",
     )
 
     def __init__(self, begin: Begin) -> None:

@@ -18,7 +18,7 @@ class SqliteWebhooks(Database):
         write: runs a function that may write; one at a time.
     """
 
-    syntax = Syntax(skip_locked="", register="")
+    syntax = Syntax(skip_locked="", register="", lock="", unregister="")
 
     def __init__(self, read: Run, write: Run) -> None:
         self._read = read

@@ -5,10 +5,13 @@ check and a connection is of no use. Redirects are not followed, and proxies of 
 """
 
 import asyncio
+import functools
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpcore
 
@@ -17,13 +20,16 @@ from pantree_history.core.webhooks.events import CONTENT_TYPE
 from pantree_history.core.webhooks.sending import Answer, Sender
 from pantree_runtime import telemetry
 
-_MAX_CONNECTIONS = 64
+# More than `core.webhooks.delivery` sends at the same time, so that no request waits for a connection.
+_MAX_CONNECTIONS = 256
 _MAX_IDLE = 16
 _IDLE_SECONDS = 30.0
 # Of an answer; more is not read, and the connection is closed.
 _MAX_ANSWER_BYTES = 16 * 1024
 _MAX_RETRY_AFTER_SECONDS = 86_400
+_MAX_RETRY_AFTER_DIGITS = 9
 _USER_AGENT = "pantree"
+_NAME_THREADS = 64
 
 
 class RefusedAddress(httpcore.ConnectError):
@@ -34,13 +40,39 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Addresses of a host and port."""
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Addresses of a host, without repetitions."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpcore.ConnectError("the host cannot be resolved") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+class Names:
+    """Finds addresses in threads of its own.
+
+    A name server that never answers holds one thread for each name, and none of those that the rest of the part works
+    with.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_NAME_THREADS, "webhook-names")
+        self._running: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Addresses of a host, without repetitions."""
+        running = self._running.get((host, port))
+        if running is None:
+            find = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            running = asyncio.get_running_loop().run_in_executor(self._threads, find)
+            self._running[host, port] = running
+            running.add_done_callback(functools.partial(self._ended, (host, port)))
+        try:
+            found = await asyncio.shield(running)
+        except (OSError, UnicodeError) as error:  # the second one for what is no name
+            raise httpcore.ConnectError("the host cannot be resolved") from error
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    def close(self) -> None:
+        """Ends the threads, which are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ended(self, name: tuple[str, int], found: asyncio.Future[list[Any]]) -> None:
+        del self._running[name]
+        if not found.cancelled():
+            found.exception()  # those who wait have it, if any do
 
 
 class CheckedBackend(httpcore.AnyIOBackend):
@@ -51,7 +83,7 @@ class CheckedBackend(httpcore.AnyIOBackend):
         resolve: finds addresses.
     """
 
-    def __init__(self, *, allow_private: bool, resolve: Resolve = resolve) -> None:
+    def __init__(self, *, allow_private: bool, resolve: Resolve) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
 
@@ -91,7 +123,7 @@ class HttpSender(Sender):
         allow_http: whether to send without TLS.
         allow_private: whether to send to private addresses.
         ssl_context: for TLS; by default one that verifies certificates.
-        resolve: finds addresses.
+        resolve: finds addresses; by default with the name servers of the machine.
     """
 
     def __init__(
@@ -101,22 +133,24 @@ class HttpSender(Sender):
         allow_http: bool = False,
         allow_private: bool = False,
         ssl_context: ssl.SSLContext | None = None,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._allow_http = allow_http
         self._allow_private = allow_private
+        self._names = Names()
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context,
             max_connections=_MAX_CONNECTIONS,
             max_keepalive_connections=_MAX_IDLE,
             keepalive_expiry=_IDLE_SECONDS,
-            network_backend=CheckedBackend(allow_private=allow_private, resolve=resolve),
+            network_backend=CheckedBackend(allow_private=allow_private, resolve=resolve or self._names),
         )
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._pool.aclose()
+        self._names.close()
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         # The setting may have changed since the webhook was created.
@@ -138,6 +172,11 @@ class HttpSender(Sender):
             error = f"cannot connect: {_reason(failure)}"
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as failure:
             error = f"the connection failed: {_reason(failure)}"
+        except Exception as failure:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "an event cannot be sent", "exception": failure}
+            )
+            error = f"the event cannot be sent: {type(failure).__name__}"
         else:
             failed = "" if 200 <= status < 300 else f"the receiver answered with status {status}"
             return Answer(status, failed, time.monotonic() - began_at, retry_after)
@@ -152,7 +191,16 @@ class HttpSender(Sender):
                 if size > _MAX_ANSWER_BYTES:
                     break
             requested = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
-            return response.status, min(int(requested), _MAX_RETRY_AFTER_SECONDS) if requested.isdigit() else 0.0
+            return response.status, _retry_seconds(requested)
+
+
+def _retry_seconds(requested: bytes) -> float:
+    """How long a receiver asks to wait; 0 for what is not a number of seconds."""
+    if not requested.isdigit():
+        return 0.0
+    if len(requested) > _MAX_RETRY_AFTER_DIGITS:
+        return _MAX_RETRY_AFTER_SECONDS
+    return min(int(requested), _MAX_RETRY_AFTER_SECONDS)
 
 
 def _reason(error: Exception) -> str:

@@ -33,11 +33,17 @@ _WEBHOOK = "webhook_id, url, description, created_at, secrets"
 _OF_TARGET = "tenant_id = ? AND webhook_id = ?"
 _OF_CURSOR = f"{_OF_TARGET} AND kind = ? AND subject_id = ?"
 _OF_CLAIM = f"{_OF_CURSOR} AND lease_owner = ? AND delivered = ?"
-# What lies in the future, or further than it can, is from before the clock was set back.
+CLOCK_TOLERANCE = 60_000_000
+"""Microseconds by which the clocks of replicas may differ.
+
+What lies further in the future than that is from before the clock was set back.
+"""
+# New events of a subscription are due at once: their time is of a clock that the tenant may have set ahead.
 _IS_FREE = "(lease_until <= ? OR lease_until > ?)"
 _IS_DUE = (
     "latest > delivered AND dead = 0 "
-    f"AND (due_at <= ? OR failed_at > ? OR (attempts = 0 AND waiting_since > ?)) AND {_IS_FREE}"
+    "AND (due_at <= ? OR failed_at > ? OR (attempts = 0 AND (kind = 'subscription' OR waiting_since > ?))) "
+    f"AND {_IS_FREE}"
 )
 _BACKLOG = "SELECT count(*), coalesce(min(waiting_since), 0), coalesce(sum(dead), 0) FROM webhook_cursor"
 
@@ -77,6 +83,10 @@ class Syntax(NamedTuple):
     """End of a query that passes rows that others change."""
     register: str
     """Statement that notes that a tenant has webhooks; empty if that is not needed."""
+    lock: str
+    """Statement that waits until nobody else notes that; empty likewise."""
+    unregister: str
+    """Statement that notes that a tenant has no webhooks, if it has none; empty likewise. Values: tenant, tenant."""
 
 
 class Database(Protocol):
@@ -157,8 +167,13 @@ class SqlWebhooks(WebhookStore):
 
     async def delete(self, target: Target) -> bool:
         def script() -> Script[bool]:
+            syntax = self._database.syntax
+            if syntax.lock:
+                yield Statement(syntax.lock, (target.tenant_id,))
             found = yield Statement(f"DELETE FROM webhook WHERE {_OF_TARGET} RETURNING 1", target)
             yield Statement(f"DELETE FROM webhook_cursor WHERE {_OF_TARGET}", target, has_rows=False)
+            if syntax.unregister:
+                yield Statement(syntax.unregister, (target.tenant_id, target.tenant_id), has_rows=False)
             return bool(found)
 
         return await self._database.run(target.tenant_id, script)
@@ -241,13 +256,13 @@ class SqlWebhooks(WebhookStore):
                 f"UPDATE webhook_cursor SET lease_owner = ?, lease_until = ? WHERE {_OF_TARGET} "
                 f"AND (kind, subject_id) IN (SELECT kind, subject_id FROM chosen) AND {_IS_FREE} "
                 "RETURNING kind, subject_id, delivered, latest, attempts",
-                (*target, *_due_values(lease), limit, lease.owner, lease.until, *target, lease.now, lease.until),
+                (*target, *_due_values(lease), limit, lease.owner, lease.until, *target, *_free_values(lease)),
             )
             return list(map(_cursor_of, rows))
 
         return await self._database.run(target.tenant_id, script)
 
-    async def advance(self, target: Target, cursor: Cursor, number: int, lease: Lease) -> bool:
+    async def advance(self, target: Target, cursor: Cursor, number: int, lease: Lease, *, keep: bool = True) -> bool:
         claim = (*target, *cursor[:2], lease.owner, cursor.delivered)
 
         def script() -> Script[bool]:
@@ -261,9 +276,9 @@ class SqlWebhooks(WebhookStore):
                 "UPDATE webhook_cursor SET delivered = ?, attempts = 0, error = '', failed_at = 0, waiting_since = ?, "
                 "due_at = ?, lease_until = CASE WHEN latest = ? THEN 0 ELSE ? END "
                 f"WHERE {_OF_CLAIM} RETURNING latest",
-                (number, lease.now, lease.now, number, lease.until, *claim),
+                (number, lease.now, lease.now, number, lease.until if keep else 0, *claim),
             )
-            return bool(rows) and rows[0][0] > number
+            return keep and bool(rows) and rows[0][0] > number
 
         return await self._database.run(target.tenant_id, script)
 
@@ -303,7 +318,9 @@ class SqlWebhooks(WebhookStore):
     async def backlog(self) -> Backlog:
         def script(tenant_id: str) -> Script[Backlog]:
             ((waiting, since, dead),) = yield Statement(
-                f"{_BACKLOG} WHERE tenant_id = ? AND latest > delivered", (tenant_id,)
+                "SELECT count(*), coalesce(min(CASE WHEN dead = 0 THEN waiting_since END), 0), coalesce(sum(dead), 0) "
+                "FROM webhook_cursor WHERE tenant_id = ? AND latest > delivered",
+                (tenant_id,),
             )
             return Backlog(waiting, int(since), int(dead))
 
@@ -311,7 +328,7 @@ class SqlWebhooks(WebhookStore):
             await self._database.run(one, lambda one=one: script(one), write=False)  # type: ignore[misc]
             for one in await self._database.tenants()
         ]
-        since = [one.waiting_since for one in found if one.waiting]
+        since = [one.waiting_since for one in found if one.waiting_since]
         return Backlog(sum(one.waiting for one in found), min(since, default=0), sum(one.dead for one in found))
 
 
@@ -348,7 +365,12 @@ def _backlog(target: Target) -> Script[Backlog]:
 
 
 def _due_values(lease: Lease) -> tuple[int, ...]:
-    return lease.now, lease.now, lease.now, lease.now, lease.until
+    set_back = lease.now + CLOCK_TOLERANCE
+    return lease.now, set_back, set_back, *_free_values(lease)
+
+
+def _free_values(lease: Lease) -> tuple[int, ...]:
+    return lease.now, lease.until + CLOCK_TOLERANCE
 
 
 def _row_of(webhook: Webhook) -> Iterator[Any]:

@@ -6,6 +6,13 @@ from urllib.parse import urlsplit
 # https://www.rfc-editor.org/rfc/rfc6052: the last 32 bits are an IPv4 address.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+# https://www.rfc-editor.org/rfc/rfc9637: for documentation.
+_EXAMPLES = ipaddress.IPv6Network("3fff::/20")
+# Public by its number, but answers inside of a network of Azure.
+_PLATFORM = ipaddress.IPv4Address("168.63.129.16")
+# https://www.rfc-editor.org/rfc/rfc1035, section 2.3.4.
+_MAX_LABEL = 63
+_MAX_NAME = 253
 
 
 def is_public(address: str) -> bool:
@@ -25,7 +32,14 @@ def is_public(address: str) -> bool:
 
 
 def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    if isinstance(address, ipaddress.IPv6Address) and (address.is_site_local or address in _EXAMPLES):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved and address != _PLATFORM
+
+
+def _is_name(host: str) -> bool:
+    name = host.removesuffix(".")
+    return len(name) <= _MAX_NAME and all(0 < len(label) <= _MAX_LABEL for label in name.split("."))
 
 
 def url_problem(url: str, *, allow_http: bool, allow_private: bool) -> str:
@@ -47,7 +61,7 @@ def url_problem(url: str, *, allow_http: bool, allow_private: bool) -> str:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return ""
+        return "" if _is_name(host) else f"must have a host whose parts have 1 to {_MAX_LABEL} characters"
     if not allow_private and not is_public(host):
         return "must not be a private, loopback, link-local or reserved address"
     return ""

@@ -6,11 +6,13 @@ Subscriptions don't wait for each other, nor webhooks.
 
 import asyncio
 import functools
+import itertools
 import random
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from pantree_history.core.clocks import Clock, system_clock
 from pantree_history.core.lines import MICROSECONDS
@@ -28,6 +30,12 @@ from pantree_runtime.errors import ComponentUnavailable
 
 CONCURRENCY = 8
 """Requests to a webhook at the same time."""
+TENANT_CONCURRENCY = 32
+"""Requests to all webhooks of a tenant at the same time."""
+ALL_CONCURRENCY = 224
+"""Requests at the same time."""
+MAX_EVENTS = 100
+"""Of a subscription that are sent before others have their turn."""
 MAX_DELAY_SECONDS = 12 * 3600.0
 """Between two attempts."""
 LEASE_MARGIN_SECONDS = 5.0
@@ -109,6 +117,8 @@ class Deliveries:
         self._on_result = on_result
         self._owner = secrets.token_hex(8)
         self._running: dict[Target, asyncio.Task[None]] = {}
+        self._all_slots = asyncio.Semaphore(ALL_CONCURRENCY)
+        self._tenant_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(self) -> None:
         """Looks for events and delivers them, until it is cancelled."""
@@ -155,11 +165,18 @@ class Deliveries:
 
     async def _deliver_all(self, target: Target) -> None:
         """Delivers what is due for a webhook, of several subscriptions at the same time."""
+        # Dropped when no webhook of the tenant uses it any more.
+        slots = self._tenant_slots.setdefault(target.tenant_id, asyncio.Semaphore(TENANT_CONCURRENCY))
 
         async def deliver_some() -> None:
-            # One at a time, so that no claimed one waits for another.
-            while claimed := await self._store.claim(target, self._lease(), 1):
-                await self._deliver(target, claimed[0])
+            is_done = False
+            while not is_done:
+                # Claimed after the wait, one at a time, so that no claimed one waits.
+                async with slots, self._all_slots:
+                    claimed = await self._store.claim(target, self._lease(), 1)
+                    for cursor in claimed:
+                        await self._deliver(target, cursor)
+                is_done = not claimed
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -169,24 +186,34 @@ class Deliveries:
             pass  # the store; what was claimed is tried again when its lease ends
 
     async def _deliver(self, target: Target, cursor: Cursor) -> None:
-        """Delivers events of a cursor until one fails."""
+        """Delivers events of a cursor until one fails, and gives it back."""
         webhook = await self._store.webhook(target)
         if webhook is None:
             return
-        events = await self._events(target, cursor)
-        for number, event in events:
-            now = self._clock()
-            keys = [key_of(self._key, target, one) for one in live_secrets(webhook, now)]
-            headers = signed_headers(event.message_id, event.body, now, keys)
-            answer = await self._sender.send(webhook.url, headers, event.body)
-            if answer.error:
-                await self._postpone(target, cursor, answer.error, answer.retry_after_seconds)
-                return
-            self._on_result("delivered")
-            if not await self._store.advance(target, cursor, number, self._lease()):
-                return
-            cursor = cursor._replace(delivered=number, attempts=0)
-        if not events:
+        is_known = False
+        try:
+            found = await self._events(target, cursor)
+            for number, event, is_last in found:
+                is_known = True
+                now = self._clock()
+                keys = [key_of(self._key, target, one) for one in live_secrets(webhook, now)]
+                headers = signed_headers(event.message_id, event.body, now, keys)
+                answer = await self._sender.send(webhook.url, headers, event.body)
+                if answer.error:
+                    await self._postpone(target, cursor, answer.error, answer.retry_after_seconds)
+                    return
+                self._on_result("delivered")
+                if not await self._store.advance(target, cursor, number, self._lease(), keep=not is_last):
+                    return
+                cursor = cursor._replace(delivered=number, attempts=0)
+        except ComponentUnavailable:
+            raise
+        except Exception as error:
+            # Others go on.
+            _report(error)
+            await self._postpone(target, cursor, f"the event cannot be sent: {type(error).__name__}", 0.0)
+            return
+        if not is_known:
             await self._store.forget(target, cursor, self._lease())
 
     async def _postpone(self, target: Target, cursor: Cursor, error: str, min_delay_seconds: float) -> None:
@@ -200,32 +227,34 @@ class Deliveries:
         self._on_result("dead" if due_at is None else "failed")
         await self._store.postpone(target, cursor, error, due_at, lease)
 
-    async def _events(self, target: Target, cursor: Cursor) -> Sequence[tuple[int, OutgoingEvent]]:
-        """Events to deliver, with their numbers; none if the subscription was erased."""
+    async def _events(self, target: Target, cursor: Cursor) -> Iterable[tuple[int, OutgoingEvent, bool]]:
+        """The next events to deliver, with their numbers and whether they are the last ones here.
+
+        None if the subscription was erased.
+        """
         tenant_id = target.tenant_id
         if cursor.kind is Kind.CUSTOMER:
             content, identity = self._encoders.erasure(cursor.subject_id, cursor.latest), (tenant_id, *cursor[1:4])
             event = outgoing(content, identity, subject=cursor.subject_id, time=cursor.latest, number=cursor.latest)
-            return [(cursor.latest, event)]
+            return [(cursor.latest, event, True)]
         events = await self._subscriptions.events(tenant_id, cursor.subject_id, 0, _ALL)
         found = await self._subscriptions.subscription(tenant_id, cursor.subject_id)
         if found is None or not events:
             return []
-        return list(self._outgoing(tenant_id, cursor, events, found.household_id, found.created_at))
+        return self._outgoing(tenant_id, cursor, events, found.household_id, found.created_at)
 
     def _outgoing(
         self, tenant_id: str, cursor: Cursor, events: Sequence[RecordedEvent], household_id: str, created_at: int
-    ) -> Iterator[tuple[int, OutgoingEvent]]:
-        for event, state in replayed(cursor.subject_id, household_id, events):
-            if event.number <= cursor.delivered:
-                continue
+    ) -> Iterator[tuple[int, OutgoingEvent, bool]]:
+        """Encodes each event only when it is sent."""
+        states = replayed(cursor.subject_id, household_id, events)
+        rest = itertools.dropwhile(lambda one: one[0].number <= cursor.delivered, states)
+        for count, (event, state) in enumerate(itertools.islice(rest, MAX_EVENTS), 1):
             content = self._encoders.event(view_at(state, event.occurred_at), event)
             # A subscription that was erased may be followed by another one with the same id.
             identity = (tenant_id, cursor.subject_id, created_at, event.number)
-            yield (
-                event.number,
-                outgoing(content, identity, subject=cursor.subject_id, time=event.occurred_at, number=event.number),
-            )
+            sent = outgoing(content, identity, subject=cursor.subject_id, time=event.occurred_at, number=event.number)
+            yield event.number, sent, count == MAX_EVENTS or event is events[-1]
 
     def _lease(self) -> Lease:
         length = self._rules.timeout_seconds + LEASE_MARGIN_SECONDS

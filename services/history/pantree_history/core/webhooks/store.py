@@ -63,8 +63,11 @@ class WebhookStore(Protocol):
     async def claim(self, target: Target, lease: Lease, limit: int) -> Sequence[Cursor]:
         """Cursors with something to deliver now, which nobody else gets until the lease ends."""
 
-    async def advance(self, target: Target, cursor: Cursor, number: int, lease: Lease) -> bool:
-        """Moves a claimed cursor forward; whether it was still ours and there is more to deliver."""
+    async def advance(self, target: Target, cursor: Cursor, number: int, lease: Lease, *, keep: bool = True) -> bool:
+        """Moves a claimed cursor forward; whether it was still ours and there is more to deliver.
+
+        It is given back if there is no more, or if it is not to be kept.
+        """
 
     async def postpone(self, target: Target, cursor: Cursor, error: str, due_at: int | None, lease: Lease) -> None:
         """Gives a claimed cursor back after a failed attempt; with `due_at` None, its next event is a dead letter."""
@@ -76,4 +79,4 @@ class WebhookStore(Protocol):
         """Ends all leases of an owner."""
 
     async def backlog(self) -> Backlog:
-        """What all webhooks of all tenants did not deliver."""
+        """What all webhooks of all tenants did not deliver; since when counts without dead letters."""
