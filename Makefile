@@ -99,6 +99,7 @@ protos: .venv/dev.stamp ## Generate gen/ and, where its tools are installed, the
 	@if [ -d $(TYPESCRIPT)/node_modules ]; then cd $(TYPESCRIPT) && npm run --silent generate; fi
 
 wheels: .venv/build.stamp ## Build the wheels of all distributions in dist/
+	@rm -f dist/pantree*.whl
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(addprefix ./,$(OURS)) .
 
 clean: ## Remove .venv, caches and build results

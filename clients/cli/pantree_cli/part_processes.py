@@ -162,6 +162,9 @@ class ForkingStarter:
                 pass_fds=(self._lifeline, for_launcher),
                 start_new_session=True,
             )
+        except BaseException:
+            os.close(replies)
+            raise
         finally:
             os.close(for_launcher)
         self._reading = asyncio.create_task(self._read(replies))
