@@ -110,6 +110,47 @@ def test_a_delivery_skipped_ahead_counts() -> None:
     assert found.before.sequence == 6
 
 
+def test_a_skip_ahead_of_a_planned_delivery_does_not_count_yet() -> None:
+    # Every second one of those to come.
+    found = advice(weekly(deliveries=with_deliveries(d3=skipped(3), d5=skipped(5), d6=skipped(6))))
+    assert (found.action, found.evidence.skipped_count) == (ReviewAction.KEEP, 1)
+
+
+def test_skips_that_are_only_announced_do_not_stop() -> None:
+    later = tuple(
+        delivery(4)._replace(sequence=8 + n, day=AS_OF + 28 + 7 * n, scheduled_day=AS_OF + 28 + 7 * n) for n in (0, 1)
+    )
+    found = advice(weekly(deliveries=(*with_deliveries(d4=skipped(4), d5=skipped(5), d6=skipped(6)), *later)))
+    assert found.action is ReviewAction.LENGTHEN
+    assert (found.evidence.skipped_in_a_row, found.evidence.skipped_count) == (0, 3)
+
+
+def test_skips_as_advised_never_stop() -> None:
+    advised = with_deliveries(d1=skipped(1, ADVISED), d2=skipped(2, ADVISED), d3=skipped(3, ADVISED))
+    found = advice(weekly(deliveries=advised))
+    assert (found.action, found.evidence.skipped_in_a_row) == (ReviewAction.KEEP, 0)
+    one_of_them = with_deliveries(d1=skipped(1), d2=skipped(2, ADVISED), d3=skipped(3))
+    assert advice(weekly(deliveries=one_of_them)).action is ReviewAction.LENGTHEN
+
+
+def test_one_bulk_purchase_skips_and_never_stops() -> None:
+    """Reviewed every two days, and each advice is followed at once."""
+    deliveries = {one.sequence: one for one in weekly().deliveries}
+    purchases = (*bought(*range(BEGIN, DAYS[0], 7)), *bought(AS_OF, quantity=12))
+    actions = []
+    for day in range(AS_OF, AS_OF + 21, 2):
+        known = tuple(one._replace(can_change=one.day > day) for one in deliveries.values())
+        (found,) = review(ReviewRequest(day, (weekly(deliveries=known, purchases=purchases),)))
+        actions.append(found.action)
+        if found.action is ReviewAction.SKIP_NEXT and found.before is not None:
+            ahead = [one for one in known if one.day > day and one.status is DeliveryStatus.SKIPPED]
+            assert not ahead
+            number = found.before.sequence
+            deliveries[number] = deliveries[number]._replace(status=DeliveryStatus.SKIPPED, reason=ADVISED)
+    assert set(actions) == {ReviewAction.KEEP, ReviewAction.SKIP_NEXT}
+    assert actions.count(ReviewAction.SKIP_NEXT) >= 2
+
+
 def test_three_skips_in_a_row_stop() -> None:
     found = advice(weekly(deliveries=with_deliveries(d1=skipped(1), d2=skipped(2), d3=skipped(3))))
     assert (found.action, found.reasons[0].code) == (ReviewAction.STOP, ReasonCode.REVIEW_SKIPPED_ALL)
@@ -147,7 +188,7 @@ def test_top_ups_late_in_the_interval_mean_too_little() -> None:
 
 
 def test_purchases_as_before_soon_after_deliveries_stop() -> None:
-    every_week = bought(*range(BEGIN, AS_OF - 28, 7), *(day + 2 for day in DAYS[:3]))
+    every_week = bought(*range(BEGIN, AS_OF - 28, 7), *(day + 3 for day in DAYS[:3]))
     # Not while it is unknown what follows the delivery of today.
     assert advice(weekly(purchases=every_week)).action is ReviewAction.KEEP
     state = weekly(deliveries=with_deliveries(d3=delivery(3, DeliveryStatus.FAILED)), purchases=every_week)
@@ -155,7 +196,7 @@ def test_purchases_as_before_soon_after_deliveries_stop() -> None:
     assert (found.action, found.reasons[0].code) == (ReviewAction.STOP, ReasonCode.REVIEW_BOUGHT_ANYWAY)
     assert found.evidence.bought_anyway_count == 3
     # Fewer purchases than before can be a larger need.
-    less = replace(state, purchases=(*every_week[:-3], *bought(*(day + 2 for day in DAYS[:3]), quantity=1)))
+    less = replace(state, purchases=(*every_week[:-3], *bought(*(day + 3 for day in DAYS[:3]), quantity=1)))
     assert advice(less).action is ReviewAction.KEEP
 
 
@@ -170,11 +211,19 @@ def test_stock_from_the_shop_skips_the_next_delivery() -> None:
 
 def test_no_trip_for_weeks_pauses() -> None:
     trips = tuple(range(AS_OF - 120, AS_OF - 29, 3))
-    found = advice(weekly(), trips)
+    unreported = tuple(delivery(number, DeliveryStatus.LOCKED, can_change=False) for number in range(4))
+    state = weekly(deliveries=(*unreported, *map(delivery, range(4, len(DAYS)))))
+    found = advice(state, trips)
     assert (found.action, found.change.pause_until) == (ReviewAction.PAUSE, AS_OF + 28)
-    assert advice(weekly(), (*trips, AS_OF - 10)).action is ReviewAction.KEEP
+    assert advice(state, (*trips, AS_OF - 10)).action is ReviewAction.KEEP
     # Who shops once in three weeks has not been away for long.
-    assert advice(weekly(), tuple(range(AS_OF - 170, AS_OF - 29, 21))).action is ReviewAction.KEEP
+    assert advice(state, tuple(range(AS_OF - 170, AS_OF - 29, 21))).action is ReviewAction.KEEP
+    # Somebody received a delivery of this subscription, or of another one.
+    assert advice(weekly(), trips).action is ReviewAction.KEEP
+    both = review(ReviewRequest(AS_OF, (state, weekly(subscription_id="s-2", item_name="Rice")), trips))
+    assert {one.action for one in both} == {ReviewAction.KEEP}
+    # No purchase has been recorded for longer than anybody is away.
+    assert advice(state, tuple(day - 56 for day in trips)).action is ReviewAction.KEEP
 
 
 def test_another_item_bought_instead_is_swapped() -> None:
@@ -184,6 +233,17 @@ def test_another_item_bought_instead_is_swapped() -> None:
     assert found.reasons[0].other_item == "Oat Milk"
     as_before = bought(*range(BEGIN, AS_OF, 7))
     assert advice(weekly(alternative_name="Oat Milk", alternative_purchases=as_before)).action is ReviewAction.KEEP
+    # What the other item costs is unknown.
+    assert found.now.cost == pytest.approx(28.8)
+    assert found.after.cost is None
+
+
+@pytest.mark.parametrize("other", [{"item_name": "OAT  milk"}, {"item_name": "Oat drink", "item_id": "42"}])
+def test_an_item_that_is_subscribed_too_is_no_swap(other: dict[str, str]) -> None:
+    instead = bought(*(day + 3 for day in DAYS[:3]))
+    state = weekly(alternative_name="Oat Milk", alternative_id="42", alternative_purchases=instead)
+    found = review(ReviewRequest(AS_OF, (state, weekly(subscription_id="s-2", **other))))
+    assert found[0].action is ReviewAction.KEEP
 
 
 def test_paused_subscription_and_one_past_its_cut_off_are_kept() -> None:
@@ -214,6 +274,96 @@ def test_signs_from_before_a_change_do_not_count() -> None:
 def test_a_delivery_among_the_purchases_is_not_counted_twice() -> None:
     state = weekly(purchases=(ItemPurchase(DAYS[0], 2), ItemPurchase(DAYS[1], 5)))
     assert shop_purchases(state, AS_OF) == [ItemPurchase(DAYS[1], 3)]
+
+
+@pytest.mark.parametrize("late", [-2, -1, 1, 2])
+def test_a_delivery_may_be_listed_some_days_off(late: int) -> None:
+    days = tuple(day + late for day in DAYS[:4] if day + late <= AS_OF)
+    state = weekly(purchases=bought(*days))
+    assert shop_purchases(state, AS_OF) == []
+    assert advice(state).action is ReviewAction.KEEP
+    assert shop_purchases(weekly(purchases=bought(DAYS[0] + 3, DAYS[0] + 4)), AS_OF) == list(
+        bought(DAYS[0] + 3, DAYS[0] + 4)
+    )
+    # The nearest one is the delivery.
+    assert shop_purchases(weekly(purchases=bought(DAYS[1] - 2, DAYS[1] + 1)), AS_OF) == list(bought(DAYS[1] - 2))
+
+
+def test_a_locked_delivery_may_be_listed_before_its_day() -> None:
+    tomorrow = DAYS[4] - 1
+    locked = with_deliveries(d4=delivery(4, DeliveryStatus.LOCKED))
+    assert shop_purchases(weekly(deliveries=locked, purchases=bought(tomorrow)), tomorrow) == []
+    assert shop_purchases(weekly(purchases=bought(tomorrow)), tomorrow) == list(bought(tomorrow))
+
+
+def test_deliveries_end_with_the_subscription() -> None:
+    found = advice(weekly(end_day=DAYS[6]))
+    assert found.now.delivered_units == 4
+    assert found.now.cost == pytest.approx(4.8)
+    both = with_deliveries(d1=skipped(1), d3=skipped(3))
+    longer = advice(weekly(deliveries=both, end_day=DAYS[6] + 7))
+    assert (longer.action, longer.now.delivered_units, longer.after.delivered_units) == (ReviewAction.LENGTHEN, 6, 4)
+
+
+def test_only_what_is_locked_arrives_after_a_stop() -> None:
+    skips = {"d1": skipped(1), "d2": skipped(2), "d3": skipped(3)}
+    locked = advice(weekly(deliveries=with_deliveries(**skips, d4=delivery(4, DeliveryStatus.LOCKED))))
+    assert (locked.action, locked.after.delivered_units) == (ReviewAction.STOP, 2)
+    assert locked.before is not None
+    assert locked.before.sequence == 6
+    past_cut_off = advice(weekly(deliveries=with_deliveries(**skips, d4=delivery(4, can_change=False))))
+    assert (past_cut_off.action, past_cut_off.after.delivered_units) == (ReviewAction.STOP, 0)
+
+
+def test_a_locked_delivery_is_not_skipped() -> None:
+    deliveries = with_deliveries(d4=delivery(4, DeliveryStatus.LOCKED, quantity=5))
+    state = weekly(deliveries=deliveries, purchases=(*bought(*range(BEGIN, DAYS[0], 7)), *bought(AS_OF, quantity=16)))
+    found = advice(state)
+    assert found.action is ReviewAction.SKIP_NEXT
+    assert found.after.delivered_units == found.now.delivered_units - 2
+
+
+@pytest.mark.parametrize("changed", ["interval", "quantity"])
+def test_a_second_step_needs_two_deliveries_since_the_first(changed: str) -> None:
+    # Two units every week since a week ago; before, every two weeks, or one unit.
+    gap, earlier = (14, 2) if changed == "interval" else (7, 1)
+    days = (AS_OF - 7 - 2 * gap, AS_OF - 7 - gap, AS_OF - 7, AS_OF, AS_OF + 7)
+    for count, action in ((1, ReviewAction.KEEP), (2, ReviewAction.CHANGE_QUANTITY)):
+        as_of = AS_OF - 9 + 7 * count
+        deliveries = tuple(
+            DeliveryRecord(
+                number + 1,
+                day,
+                DeliveryStatus.DELIVERED if day <= as_of else DeliveryStatus.PLANNED,
+                2 if day >= AS_OF - 7 else earlier,
+                day,
+                can_change=day > as_of,
+            )
+            for number, day in enumerate(days)
+        )
+        # It uses three units a week, and buys what is missing in the second half of the interval.
+        before = bought(days[0] + gap - 3, days[1] + gap - 3, quantity=3 * gap / 7 - earlier)
+        purchases = (*before, *bought(days[2] + 4, days[3] + 4, quantity=1))
+        (found,) = review(ReviewRequest(as_of, (weekly(deliveries=deliveries, purchases=purchases),)))
+        assert (found.evidence.delivered_count, found.action) == (count, action)
+
+
+def test_a_swap_in_between_separates_deliveries() -> None:
+    deliveries = tuple(one for one in with_deliveries(d0=skipped(0), d3=skipped(3)) if one.sequence != 2)
+    found = advice(weekly(deliveries=deliveries))
+    assert (found.action, found.evidence.skipped_count) == (ReviewAction.KEEP, 1)
+
+
+def test_more_is_advised_only_if_the_household_runs_out_less() -> None:
+    one_unit = tuple(one._replace(quantity=1) for one in with_deliveries())
+    # Uses four units a week: two would be missing as often.
+    top_ups = bought(*(day + 4 for day in DAYS[:3]), quantity=3)
+    found = advice(weekly(quantity=1, deliveries=one_unit, purchases=top_ups))
+    assert (found.action, found.evidence.top_up_count) == (ReviewAction.KEEP, 3)
+    # Uses two units a week.
+    top_ups = bought(*(day + 4 for day in DAYS[:3]), quantity=1)
+    found = advice(weekly(quantity=1, deliveries=one_unit, purchases=top_ups))
+    assert (found.action, found.change.quantity) == (ReviewAction.CHANGE_QUANTITY, 2)
 
 
 def test_use_and_stock_without_rounding() -> None:

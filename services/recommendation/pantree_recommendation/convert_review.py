@@ -52,6 +52,8 @@ def _state(message: messages.ReviewedSubscription, as_of: date) -> SubscriptionS
         alternative_name=message.alternative.name,
         alternative_purchases=_purchases(message.alternative_purchases),
         unit_price=message.unit_price,
+        item_id=message.item.item_id,
+        alternative_id=message.alternative.item_id,
     )
 
 

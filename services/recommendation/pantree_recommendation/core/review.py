@@ -11,8 +11,14 @@ from statistics import median
 from typing import NamedTuple
 
 from pantree_domain.cadence import LADDER, nearest_cadence
+from pantree_domain.item_key import item_key
 from pantree_recommendation.core.reason import Reason, ReasonCode
-from pantree_recommendation.core.review_evidence import evidence_of, has_arrived, shop_purchases
+from pantree_recommendation.core.review_evidence import (
+    ADVISED,
+    evidence_of,
+    has_arrived,
+    shop_purchases,
+)
 from pantree_recommendation.core.review_forecast import (
     changed_deliveries,
     coming_deliveries,
@@ -22,6 +28,7 @@ from pantree_recommendation.core.review_forecast import (
 from pantree_recommendation.core.review_state import (
     Change,
     DeliveryRecord,
+    DeliveryStatus,
     Evidence,
     ReviewAction,
     ReviewRequest,
@@ -45,6 +52,8 @@ MAX_SUPPLY_RATIO = 1.1
 MIN_ALTERNATIVE_DAYS = 3
 MIN_DAYS_AWAY = 28
 """Four weeks without any purchase, and four times the usual gap between trips: the household is away."""
+MAX_DAYS_AWAY = 84
+"""After twelve weeks without a purchase, purchases are probably no longer recorded."""
 MIN_GAPS_AWAY = 4.0
 MIN_TRIPS = 6
 _TRIP_DAYS = 84
@@ -65,6 +74,8 @@ class _Case(NamedTuple):
     evidence: Evidence
     next: DeliveryRecord
     """The next delivery that can be changed."""
+    received_day: int | None
+    """Day of the latest delivery, of any subscription, that was reported to have arrived."""
 
     @property
     def as_of_day(self) -> int:
@@ -76,20 +87,31 @@ _Rule = Callable[[_Case], _Advice | None]
 
 def review(request: ReviewRequest) -> tuple[SubscriptionReview, ...]:
     """The advice for each subscription, in the order of the request."""
-    return tuple(_review(request, state) for state in request.subscriptions)
+    received = (
+        one.day
+        for state in request.subscriptions
+        for one in state.deliveries
+        if one.status is DeliveryStatus.DELIVERED and one.day <= request.as_of_day
+    )
+    received_day = max(received, default=None)
+    return tuple(_review(request, state, received_day) for state in request.subscriptions)
 
 
-def _review(request: ReviewRequest, state: SubscriptionState) -> SubscriptionReview:
+def _review(request: ReviewRequest, state: SubscriptionState, received_day: int | None) -> SubscriptionReview:
     evidence = evidence_of(state, request.as_of_day)
     following = next_changeable(state, request.as_of_day)
     advice = None
     if following is not None and not state.is_paused:
-        case = _Case(request, state, evidence, following)
+        case = _Case(request, state, evidence, following, received_day)
         advice = next((found for rule in _RULES if (found := rule(case)) is not None), None)
     if advice is None:
         advice = _Advice(ReviewAction.KEEP, _reason_to_keep(state, evidence))
     coming = coming_deliveries(state, request.as_of_day)
     changed = changed_deliveries(state, request.as_of_day, advice.action, advice.change)
+    after = forecast(state, evidence, changed, request.as_of_day, request.digits)
+    if advice.action is ReviewAction.SWAP:
+        # The price is that of the present item.
+        after = after._replace(cost=None)
     return SubscriptionReview(
         subscription=state,
         action=advice.action,
@@ -97,7 +119,7 @@ def _review(request: ReviewRequest, state: SubscriptionState) -> SubscriptionRev
         evidence=evidence,
         change=advice.change,
         now=forecast(state, evidence, coming, request.as_of_day, request.digits),
-        after=forecast(state, evidence, changed, request.as_of_day, request.digits),
+        after=after,
         before=None if advice.action is ReviewAction.KEEP else following,
     )
 
@@ -114,10 +136,10 @@ def _reason_to_keep(state: SubscriptionState, evidence: Evidence) -> Reason:
 
 
 def _swap(case: _Case) -> _Advice | None:
-    """The household buys another item instead, which it bought less often before."""
+    """The household buys another item instead, which it bought less often before and does not subscribe to."""
     state = case.state
     first = min((one.day for one in state.deliveries if has_arrived(one, case.as_of_day)), default=None)
-    if not state.alternative_name or first is None:
+    if not state.alternative_name or first is None or _is_alternative_subscribed(case):
         return None
     days = {one.day for one in state.alternative_purchases if first <= one.day <= case.as_of_day}
     before = {one.day for one in state.alternative_purchases if 2 * first - case.as_of_day <= one.day < first}
@@ -126,6 +148,16 @@ def _swap(case: _Case) -> _Advice | None:
         return None
     reason = Reason(ReasonCode.REVIEW_OTHER_ITEM, {"purchase_count": len(days)}, other_item=state.alternative_name)
     return _Advice(ReviewAction.SWAP, reason, Change(item_name=state.alternative_name))
+
+
+def _is_alternative_subscribed(case: _Case) -> bool:
+    """Whether another subscription delivers the alternative."""
+    name, item_id = item_key(case.state.alternative_name), case.state.alternative_id
+    return any(
+        item_key(one.item_name) == name or (item_id and one.item_id == item_id)
+        for one in case.request.subscriptions
+        if one.subscription_id != case.state.subscription_id
+    )
 
 
 def _stop_after_skips(case: _Case) -> _Advice | None:
@@ -156,7 +188,9 @@ def _pause_while_away(case: _Case) -> _Advice | None:
         return None
     days_away = case.as_of_day - trips[-1]
     usual = [day for day in trips if day > trips[-1] - _TRIP_DAYS]
-    if len(usual) < MIN_TRIPS or days_away < MIN_DAYS_AWAY:
+    if len(usual) < MIN_TRIPS or not MIN_DAYS_AWAY <= days_away <= MAX_DAYS_AWAY:
+        return None
+    if case.received_day is not None and case.received_day > case.as_of_day - MIN_DAYS_AWAY:
         return None
     if days_away <= MIN_GAPS_AWAY * median(b - a for a, b in pairwise(usual)):
         return None
@@ -197,6 +231,8 @@ def _skip_while_it_lasts(case: _Case) -> _Advice | None:
     use, on_hand = evidence.use_per_day, evidence.units_on_hand
     if not use or on_hand is None:
         return None
+    if any(one.day > case.as_of_day and one.reason == ADVISED for one in state.deliveries):
+        return None
     last = max((one.day for one in state.deliveries if has_arrived(one, case.as_of_day)), default=None)
     bought = [one for one in shop_purchases(state, case.as_of_day) if last is None or one.day >= last]
     if not bought:
@@ -214,7 +250,10 @@ def _skip_while_it_lasts(case: _Case) -> _Advice | None:
 
 
 def _more(case: _Case) -> _Advice | None:
-    """The household had to buy more before the next delivery, twice or more, and never had too much."""
+    """The household had to buy more before the next delivery, twice or more, and never had too much.
+
+    Both deliveries had the present interval and quantity, so what led to a change leads to no second one.
+    """
     evidence, state = case.evidence, case.state
     signs_of_enough = evidence.skipped_count + evidence.returned_count + evidence.bought_anyway_count
     supplied = evidence.supply_per_day
@@ -227,14 +266,29 @@ def _more(case: _Case) -> _Advice | None:
     fitting = [
         (abs(math.log(ratio)), number)
         for number, option in enumerate(options)
-        if (ratio := _supply(state, option) / supplied) <= MAX_SUPPLY_RATIO
+        if (ratio := _supply(state, option) / supplied) <= MAX_SUPPLY_RATIO and _runs_out_less(case, option)
     ]
     if not fitting:
         return None
     change = options[min(fitting)[1]]
     values = {"top_up_count": evidence.top_up_count, "delivered_count": evidence.delivered_count}
-    action = ReviewAction.SHORTEN if change.quantity is None else ReviewAction.CHANGE_QUANTITY
-    return _Advice(action, Reason(ReasonCode.REVIEW_TOO_LITTLE, values), change)
+    return _Advice(_action_of(change), Reason(ReasonCode.REVIEW_TOO_LITTLE, values), change)
+
+
+def _action_of(change: Change) -> ReviewAction:
+    """The action of a change to more."""
+    return ReviewAction.SHORTEN if change.quantity is None else ReviewAction.CHANGE_QUANTITY
+
+
+def _runs_out_less(case: _Case, change: Change) -> bool:
+    """Whether the household runs out less often after a change to more."""
+    coming = coming_deliveries(case.state, case.as_of_day)
+    changed = changed_deliveries(case.state, case.as_of_day, _action_of(change), change)
+    now, after = (
+        forecast(case.state, case.evidence, found, case.as_of_day, case.request.digits).stockout_count
+        for found in (coming, changed)
+    )
+    return now is not None and after is not None and after < now
 
 
 def _supply(state: SubscriptionState, change: Change) -> float:

@@ -1,11 +1,12 @@
 """What deliveries, skips and purchases say about a subscription.
 
-A delivery of which nothing was reported counts as delivered on its day. A purchase on the day of a delivery is that
-delivery, as far as its units go, because shops often list deliveries among purchases. Each of the others belongs to the
-delivery before it: in the first half of the interval the household bought although it had just been supplied, later it
-had run short. What is bought after a skipped or failed delivery says nothing.
+A delivery of which nothing was reported counts as delivered on its day. A purchase within two days of a delivery is
+that delivery, as far as its units go, because shops often list deliveries among purchases. Each of the others belongs
+to the delivery before it: in the first half of the interval the household bought although it had just been supplied,
+later it had run short. What is bought after a skipped or failed delivery says nothing.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
@@ -25,9 +26,12 @@ USE_DAYS = 182
 """Use is what was supplied in half a year, so that a season or a guest does not decide."""
 MIN_SUPPLIES = 3
 """Two intervals are the fewest that show a pace."""
+DELIVERY_TOLERANCE_DAYS = 2
+"""A delivery may be listed among the purchases a little before or after its day."""
 ADVISED = "stock_at_home"
 """Reason of a skip that a review advised: what led to it has counted already."""
 
+_NOT_COMING = (DeliveryStatus.SKIPPED, DeliveryStatus.FAILED)
 # Months differ by three days.
 _MONTH_TOLERANCE_DAYS = 3
 # Reasons of skips that do not mean too much. Any other, and none, does.
@@ -45,7 +49,7 @@ class Supply(NamedTuple):
 
 def has_arrived(delivery: DeliveryRecord, as_of_day: int) -> bool:
     """Whether the units of a delivery are at the household."""
-    return delivery.day <= as_of_day and delivery.status not in (DeliveryStatus.SKIPPED, DeliveryStatus.FAILED)
+    return delivery.day <= as_of_day and delivery.status not in _NOT_COMING
 
 
 def is_too_much(delivery: DeliveryRecord) -> bool:
@@ -60,35 +64,51 @@ def arrived_units(delivery: DeliveryRecord) -> int:
 
 
 def shop_purchases(state: SubscriptionState, as_of_day: int) -> list[ItemPurchase]:
-    """Purchases of the item that are not its deliveries, until a day."""
-    arrived: Counter[int] = Counter()
+    """Purchases of the item that are not its deliveries, until a day.
+
+    A delivery past its cut-off may be listed before its day.
+    """
+    came: defaultdict[int, float] = defaultdict(float)
     for delivery in state.deliveries:
-        if has_arrived(delivery, as_of_day):
-            came = delivery.quantity if delivery.delivered_quantity is None else delivery.delivered_quantity
-            arrived[delivery.day] += came
-    bought = []
-    for purchase in state.purchases:
-        if purchase.day > as_of_day:
-            continue
-        delivered = min(purchase.quantity, arrived[purchase.day])
-        arrived[purchase.day] -= int(delivered)
-        if purchase.quantity > delivered:
-            bought.append(ItemPurchase(purchase.day, purchase.quantity - delivered))
-    return bought
+        if has_arrived(delivery, as_of_day) or (delivery.status not in _NOT_COMING and not delivery.is_open):
+            came[delivery.day] += (
+                delivery.quantity if delivery.delivered_quantity is None else delivery.delivered_quantity
+            )
+    bought = [one for one in state.purchases if one.day <= as_of_day]
+    left = [one.quantity for one in bought]
+    # Nearest first.
+    for distance in range(DELIVERY_TOLERANCE_DAYS + 1):
+        for number, one in enumerate(bought):
+            for day in sorted({one.day - distance, one.day + distance} & came.keys()):
+                units = min(came[day], left[number])
+                came[day] -= units
+                left[number] -= units
+    return [one._replace(quantity=units) for one, units in zip(bought, left, strict=True) if units > 0]
 
 
 def recent_deliveries(state: SubscriptionState, as_of_day: int) -> list[DeliveryRecord]:
     """The latest deliveries with the present interval and quantity that took place, failed or were skipped, by day.
 
-    A delivery that is skipped ahead of its day is among them: the household has decided.
+    Deliveries that are skipped ahead are among them until the next one that will take place: the household has decided.
     """
-    known = [one for one in state.deliveries if one.day <= as_of_day or one.status is DeliveryStatus.SKIPPED]
+    next_day = min(
+        (one.day for one in state.deliveries if one.day > as_of_day and one.status not in _NOT_COMING),
+        default=math.inf,
+    )
+    known = [
+        one
+        for one in state.deliveries
+        if one.day <= as_of_day or (one.status is DeliveryStatus.SKIPPED and one.day < next_day)
+    ]
     scheduled = {one.sequence: one.scheduled_day for one in state.deliveries}
     found: list[DeliveryRecord] = []
     for delivery in reversed(known):
         if delivery.quantity != state.quantity or len(found) == RECENT_DELIVERIES:
             break
         following = scheduled.get(delivery.sequence + 1)
+        if following is None and found:
+            # In between, another item was delivered.
+            break
         if following is not None:
             interval = following - delivery.scheduled_day
             if abs(interval - state.interval_days) > (_MONTH_TOLERANCE_DAYS if interval >= 28 else 0):
@@ -117,13 +137,10 @@ def evidence_of(state: SubscriptionState, as_of_day: int) -> Evidence:
             silent += 1
     first_day = recent[0].day if recent else None
     since = [one for one in bought if first_day is not None and one.day > first_day]
-    in_a_row = 0
-    for delivery in reversed(recent):
-        if not (is_too_much(delivery) or delivery.reason == ADVISED):
-            break
-        in_a_row += 1
-    if in_a_row:
+    if recent and is_too_much(recent[-1]):
         silent = 0
+    passed = [one for one in recent if one.day <= as_of_day]
+    in_a_row = next((count for count, one in enumerate(reversed(passed)) if not is_too_much(one)), len(passed))
     first_delivery = min((one.day for one in state.deliveries if has_arrived(one, as_of_day)), default=None)
     earlier = by_day(one for one in bought if first_delivery is None or one.day < first_delivery)
     supplies = supplies_of(state, bought, as_of_day)

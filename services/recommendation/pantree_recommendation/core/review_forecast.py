@@ -25,48 +25,49 @@ class ComingDelivery(NamedTuple):
 
     day: int
     quantity: int
-    can_change: bool
+    is_open: bool
+    """Whether it can be changed."""
+    is_made: bool = False
+    """Whether it arrives even after a cancellation."""
 
 
 def next_changeable(state: SubscriptionState, as_of_day: int) -> DeliveryRecord | None:
     """The next delivery that can still be changed and is not skipped."""
-    return next(
-        (
-            one
-            for one in state.deliveries
-            if one.status is DeliveryStatus.PLANNED and one.can_change and one.day > as_of_day
-        ),
-        None,
-    )
+    return next((one for one in state.deliveries if one.is_open and one.day > as_of_day), None)
 
 
 def coming_deliveries(state: SubscriptionState, as_of_day: int) -> list[ComingDelivery]:
-    """The deliveries of the next twelve weeks, continued at the interval after the last known one."""
+    """The deliveries of the next twelve weeks, continued at the interval after the last known one until the end."""
     coming = [one for one in state.deliveries if one.day > as_of_day]
+    last_day = _last_day(state, as_of_day)
     found = [
-        ComingDelivery(one.day, one.quantity, one.can_change)
+        ComingDelivery(one.day, one.quantity, one.is_open, one.status is not DeliveryStatus.PLANNED)
         for one in coming
-        if one.status not in (DeliveryStatus.SKIPPED, DeliveryStatus.FAILED) and one.day <= as_of_day + FORECAST_DAYS
+        if one.status not in (DeliveryStatus.SKIPPED, DeliveryStatus.FAILED)
+        and one.day <= (last_day if one.status is DeliveryStatus.PLANNED else as_of_day + FORECAST_DAYS)
     ]
     if not coming or state.is_paused:
         return found
-    day = max(one.scheduled_day for one in coming) + state.interval_days
-    while day <= as_of_day + FORECAST_DAYS:
-        if day > as_of_day:
-            found.append(ComingDelivery(day, state.quantity, can_change=True))
-        day += state.interval_days
-    return found
+    first = max(one.scheduled_day for one in coming) + state.interval_days
+    days = range(first, last_day + 1, state.interval_days)
+    return found + [ComingDelivery(day, state.quantity, is_open=True) for day in days if day > as_of_day]
+
+
+def _last_day(state: SubscriptionState, as_of_day: int) -> int:
+    """The last day of the next twelve weeks on which there are deliveries."""
+    last = as_of_day + FORECAST_DAYS
+    return last if state.end_day is None else min(last, state.end_day - 1)
 
 
 def changed_deliveries(
     state: SubscriptionState, as_of_day: int, action: ReviewAction, change: Change
 ) -> list[ComingDelivery]:
-    """The same deliveries after an advice is followed; those past their cut-off stay."""
+    """The same deliveries after an advice is followed; those past their cut-off stay, unless the subscription ends."""
     coming = coming_deliveries(state, as_of_day)
-    fixed, open_ = [one for one in coming if not one.can_change], [one for one in coming if one.can_change]
+    fixed, open_ = [one for one in coming if not one.is_open], [one for one in coming if one.is_open]
     match action:
         case ReviewAction.STOP:
-            return fixed
+            return [one for one in coming if one.is_made]
         case ReviewAction.SKIP_NEXT:
             return fixed + open_[1:]
         case ReviewAction.PAUSE if change.pause_until is not None:
@@ -76,7 +77,7 @@ def changed_deliveries(
         case ReviewAction.LENGTHEN | ReviewAction.SHORTEN if change.interval_days is not None and open_:
             # The next delivery keeps its day.
             first = open_[0]
-            days = range(first.day, as_of_day + FORECAST_DAYS + 1, change.interval_days)
+            days = range(first.day, _last_day(state, as_of_day) + 1, change.interval_days)
             return fixed + [first._replace(day=day) for day in days]
         case _:
             return coming

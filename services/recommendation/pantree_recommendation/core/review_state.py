@@ -54,6 +54,11 @@ class DeliveryRecord(NamedTuple):
     cut_off_at: str = ""
     """When changes end, ISO 8601 in UTC."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is planned and can still be changed."""
+        return self.can_change and self.status is DeliveryStatus.PLANNED
+
 
 class ItemPurchase(NamedTuple):
     """What a household bought of an item on a day, in the shop."""
@@ -80,6 +85,12 @@ class SubscriptionState:
     alternative_purchases: tuple[ItemPurchase, ...] = ()
     unit_price: float = 0.0
     """What a delivered unit costs; 0 when unknown."""
+    item_id: str = ""
+    """Empty when unknown."""
+    alternative_id: str = ""
+    """The alternative's; empty when unknown."""
+    end_day: int | None = None
+    """First day without deliveries, of an announced cancellation or as it expires; None if it goes on."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +149,7 @@ class SupplyForecast(NamedTuple):
     stockout_count: int | None
     """Times without the item for more than a quarter of the interval; None if unknown."""
     cost: float | None
+    """None when the price is unknown."""
 
 
 class Change(NamedTuple):
