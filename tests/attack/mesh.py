@@ -15,6 +15,7 @@ import httpx
 import psutil
 
 from pantree_cli.mesh import ALL_PARTS, GRPC_VARIABLES, ProcessMesh, ServiceKind, port_settings
+from pantree_cli.part_processes import ProgramStarter
 from tests.attack.limits import Group, memory_limits, memory_of
 from tests.logs import errors_written_to
 
@@ -33,7 +34,8 @@ class LimitedMesh(ProcessMesh):
     """Processes in control groups with the limits of the manifests."""
 
     def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], log: Path) -> None:
-        super().__init__(environment, addresses)
+        # As in containers, each part is a program of its own. Forked parts would count in the launcher's group.
+        super().__init__(environment, addresses, starter=ProgramStarter)
         self.log = log
         limits = memory_limits()
         self.groups = {part.name: Group(part.name, limits[part.name]) for part in ALL_PARTS}

@@ -16,7 +16,7 @@ import grpc
 from dotenv import dotenv_values
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_cli.part_processes import COMPILED_PACKAGES, PartProcess, part_starter
+from pantree_cli.part_processes import COMPILED_PACKAGES, PartProcess, PartStarter, part_starter
 from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
 from pantree_runtime.channel import open_channel
 from pantree_runtime.identity import CLIENT, Identity
@@ -208,14 +208,22 @@ class Backoff:
 class ProcessMesh:
     """A mesh with one process per part. No part outlives this process, even if it is killed.
 
-    Its health checks use the client certificate `identity`, or no TLS.
+    Args:
+        environment: environment variables of the parts.
+        addresses: address `host:port` of each part.
+        identity: client certificate of the health checks; None for no TLS.
+        starter: makes what starts the processes, from the environment and the file descriptor of the lifeline.
 
     Raises:
         SystemExit: when `PANTREE_DRAIN_SECONDS` or another setting of all parts is invalid.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], addresses: Mapping[str, str], identity: Identity | None = None
+        self,
+        environment: Mapping[str, str],
+        addresses: Mapping[str, str],
+        identity: Identity | None = None,
+        starter: Callable[[Mapping[str, str], int], PartStarter] = part_starter,
     ) -> None:
         self._identity = identity
         self._max_stop_seconds = load_settings(PartSettings).drain_seconds + _STOP_SECONDS
@@ -223,7 +231,7 @@ class ProcessMesh:
         self._stopping = False
         # The parts read this pipe as standard input. It closes when this process ends, even by SIGKILL, and they stop.
         self._lifeline: tuple[int, int] | None = os.pipe()
-        self._starter = part_starter(environment, self._lifeline[0])
+        self._starter = starter(environment, self._lifeline[0])
         self.addresses = addresses
 
     @property
