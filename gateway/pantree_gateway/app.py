@@ -162,7 +162,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
         Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
         Upstream(
-            _HISTORY.services_by_name["HistoryService"], "history", lambda: _history_channel(channels), SHOP_METHODS
+            _HISTORY.services_by_name["HistoryService"],
+            "history",
+            lambda: _history_channel(channels),
+            SHOP_METHODS,
+            hide_documents,
         ),
         Upstream(
             _SUBSCRIPTION.services_by_name["SubscriptionService"],
@@ -273,6 +277,9 @@ def _history_channel(channels: Mapping[str, grpc.aio.Channel]) -> grpc.aio.Chann
 def hide_documents(answer: Any) -> None:
     """Removes the records of engines from subscriptions: the shop's staff may have noted something in them."""
     fields = answer.DESCRIPTOR.fields_by_name
+    if "stored_subscription" in fields:  # a piece of an export
+        answer = answer.stored_subscription
+        fields = answer.DESCRIPTOR.fields_by_name
     found = [answer.subscription] if "subscription" in fields and answer.HasField("subscription") else []
     for one in [*found, *(answer.subscriptions if "subscriptions" in fields else [])]:
         if one.HasField("mirror"):

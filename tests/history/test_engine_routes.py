@@ -38,6 +38,7 @@ from pantree_gateway.transcoding.upstream import Upstream, upstream_methods
 from pantree_history.__main__ import build as build_history
 from pantree_history.settings import HistorySettings
 from pantree_runtime.server import running
+from tests.gateway.test_access import AUDIENCE, ISSUER, key_set, token
 from tests.history import engine_payloads as payloads
 
 ROUTE = "/api/v1/engines/recharge/events"
@@ -152,6 +153,22 @@ def test_customers_do_not_see_the_record_of_an_engine(caller: Caller, sees: bool
             method.hide_from(caller, answer)
         assert ("internal" in str(answer)) == (sees and "internal" in before)
         assert ("external_id" in str(answer)) == ("external_id" in before)
+
+
+@pytest.mark.parametrize(("claims", "sees"), [({"customer_id": "43845860"}, False), ({}, True)])
+async def test_export_has_the_record_of_an_engine_for_the_shop_only(
+    claims: dict[str, str], sees: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "jwks.json").write_text(key_set())
+    tokens = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks": str(tmp_path / "jwks.json")}
+    async with gateway(**files(tmp_path), **tokens) as url, httpx.AsyncClient(base_url=url) as rest:
+        await rest.post(ROUTE, content=BODY, headers=recharge_headers("north's", BODY))
+        bearer = {"Authorization": f"Bearer {token(scope='history', tenant='north', **claims)}"}
+        exported = await rest.get("/api/v1/customers/43845860/export", headers=bearer)
+        pieces = [json.loads(line) for line in exported.text.splitlines()]
+        (found,) = [one["data"] for one in pieces if one["type"] == "stored_subscription"]
+        assert found["subscription"]["mirror"]["external_id"] == "27363808"
+        assert ("drip" in exported.text) == sees
 
 
 async def test_shop_sends_what_its_app_has_read_without_a_signature(tmp_path: Path) -> None:

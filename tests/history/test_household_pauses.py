@@ -94,6 +94,9 @@ async def test_all_are_paused_or_none(part: Part) -> None:
     await created(part, subscription_id="b", time_zone="Pacific/Kiritimati", anchor_day=TODAY + 5)
     with pytest.raises(InvalidInput, match="must be after today, 2026-06-02"):
         await part.subscriptions.pause_all(HOME, day_number(date(2026, 6, 2)), Call(request_id="a"))
+    # A day that has come everywhere is refused without looking at any of them.
+    with pytest.raises(InvalidInput, match="must be after today, 2026-0"):
+        await part.subscriptions.pause_all(Household("north", "nobody"), day_number(date(2026, 5, 1)), ANONYMOUS)
     assert {one[0] for one in (await states(part)).values()} == {"active"}
     assert len(await part.subscriptions.pause_all(HOME, day_number(date(2026, 6, 3)), Call(request_id="a"))) == 2
 

@@ -17,14 +17,17 @@ from pantree_history.core.subscriptions.model import (
     Cancel,
     Cancellation,
     ChangeInterval,
+    ChangeItem,
     ChangeQuantity,
     Command,
     Created,
     Item,
     Move,
     Pause,
+    QuantityChanged,
     Reactivate,
     RecordDelivered,
+    RecordSent,
     Restore,
     Resume,
     SendNow,
@@ -53,8 +56,9 @@ intervals = st.one_of(
 class Row:
     """A delivery of the reference."""
 
-    def __init__(self, base: int) -> None:
+    def __init__(self, base: int, quantity: int) -> None:
         self.base = self.day = base
+        self.quantity = quantity
         self.skipped = self.moved = False
         self.locked = False
 
@@ -67,19 +71,19 @@ class Reference:
         self.interval = interval
         self.wanted_day_of_month = calendar_day(anchor).day
         self.first = 0
+        self.quantity = 1
         self.rows: list[Row] = []
         self.write(0, anchor)
         self.status = "active"
         self.paused_on: Any = None
         self.until: Any = None
         self.cancel_on: Any = None
-        self.quantity = 1
 
     def write(self, first: int, base: int) -> None:
         """Writes the days of all deliveries from one on, and keeps what was done to them."""
         for at in range(first, ROWS):
             if at == len(self.rows):
-                self.rows.append(Row(base))
+                self.rows.append(Row(base, self.quantity))
             row = self.rows[at]
             row.base = base
             row.day = row.day if row.moved or row.locked else base
@@ -276,6 +280,8 @@ class Levers(RuleBasedStateMachine):
     def change_quantity(self, quantity: int) -> None:
         self.send(ChangeQuantity(quantity), is_possible=self.is_running)
         if self.is_running:
+            for row in self.reference.rows if quantity != self.reference.quantity else ():
+                row.quantity = quantity if self.reference.changeable(row, self.today) else row.quantity
             self.reference.quantity = quantity
 
     @rule(days=st.integers(0, 60))
@@ -320,6 +326,9 @@ class Levers(RuleBasedStateMachine):
         }
         assert (str(now.status), now.quantity) == (self.reference.status, self.reference.quantity)
         assert found == self.reference.coming(self.today)
+        for one in deliveries(now, self.today + AHEAD):
+            sequence = one.delivery.sequence
+            assert now.quantity_of(sequence) == self.reference.rows[sequence - 1].quantity
 
 
 TestLevers = Levers.TestCase
@@ -387,3 +396,36 @@ def test_made_deliveries_survive_a_new_start_and_their_content_stays() -> None:
         state = evolve_all(state, decide(state, command, today))
     first = state.delivery(1)
     assert (str(first.status), first.quantity, first.delivered_quantity, state.quantity) == ("delivered", 1, 1, 3)
+
+
+def test_another_item_or_quantity_holds_from_the_next_delivery_that_can_be_changed() -> None:
+    state, oat = subscription("2027-06-01", Interval(Unit.WEEK, 1), cut_off_days=1), Item("Oat milk")
+    steps = [
+        (Move(1, day("2027-06-19")), "2027-05-20"),  # the second one now comes first
+        (ChangeQuantity(2), "2027-06-07"),  # the second one is past its cut-off
+        (RecordSent(2), "2027-06-08"),
+        (ChangeItem(oat), "2027-06-09"),
+        (ChangeQuantity(3), "2027-06-09"),
+        (ChangeQuantity(4), "2027-06-20"),
+    ]
+    for command, on in steps:
+        state = evolve_all(state, decide(state, command, day(on)))
+    found = [
+        (calendar_day(state.day(one)).isoformat(), state.quantity_of(one), state.item_of(one)) for one in range(1, 6)
+    ]
+    assert found == [
+        ("2027-06-19", 3, oat), ("2027-06-08", 1, MILK), ("2027-06-15", 3, oat), ("2027-06-22", 4, oat),
+        ("2027-06-29", 4, oat),
+    ]  # fmt: skip
+    # What begins again has the latest quantity, also in place of an earlier delivery.
+    again = [(Cancel(None, Cancellation()), "2027-06-14"), (Reactivate(day("2027-06-30")), "2027-06-20")]
+    begun = subscription("2027-06-15", Interval(Unit.WEEK, 1), cut_off_days=1)
+    for command, on in [(ChangeQuantity(5), "2027-06-14"), *again]:
+        begun = evolve_all(begun, decide(begun, command, day(on)))
+    assert (begun.day(1), begun.quantity_of(1)) == (day("2027-06-30"), 5)
+
+
+def test_events_without_a_first_delivery_hold_for_all() -> None:
+    state = subscription("2027-06-01", Interval(Unit.WEEK, 1))
+    changed = evolve_all(state, [QuantityChanged(2, 3), QuantityChanged(4)])
+    assert (changed.quantity_of(1), changed.earlier_quantities) == (4, ())

@@ -17,6 +17,7 @@ from pantree_history.core.subscriptions.keeper import Agreement, Call, Changed, 
 from pantree_history.core.subscriptions.model import (
     Cancel,
     Cancellation,
+    ChangeItem,
     ChangeQuantity,
     Created,
     Item,
@@ -149,6 +150,21 @@ async def test_concurrent_changes_are_one_after_the_other_and_each_request_once(
     folded = evolve_all(begin("s-1", "4711", first, START), [one.event for one in events[1:]])
     stored = (await part.subscriptions.get(HOME, "s-1")).subscription
     assert replace(folded, changed_at=stored.changed_at) == stored
+
+
+async def test_past_deliveries_of_which_nothing_was_reported_keep_their_content(part: Part, clock: Clock) -> None:
+    await created(part)
+    clock.advance(days=12)
+    await part.subscriptions.change(HOME, "s-1", ChangeQuantity(5), ANONYMOUS)
+    clock.advance(days=7)
+    await part.subscriptions.change(HOME, "s-1", ChangeItem(Item("Oat milk")), ANONYMOUS)
+    state = (await part.subscriptions.get(HOME, "s-1")).subscription
+    found = [(state.quantity_of(one), state.item_of(one).name) for one in range(1, 5)]
+    assert found == [(2, "Milk"), (2, "Milk"), (5, "Milk"), (5, "Oat milk")]
+    first, *events = [one.event for one in await part.subscriptions.events(HOME, "s-1", 0, 100)]
+    assert isinstance(first, Created)
+    folded = evolve_all(begin("s-1", "4711", first, START), events)
+    assert replace(folded, created_at=state.created_at, changed_at=state.changed_at) == state
 
 
 async def test_days_that_come_change_the_status_without_a_call(part: Part, clock: Clock) -> None:

@@ -2,27 +2,37 @@
 
 import asyncio
 import contextlib
+import inspect
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
+import grpc
 import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
+from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
+from pantree.recommendation.v1 import recommendation_service_pb2 as recommendation
 from pantree.subscription.v1 import subscription_service_pb2 as subscription
+from pantree.subscription.v1 import subscription_service_pb2_grpc as subscription_rpc
 from pantree_cli.app import app
 from pantree_client import ChangeInterval, DeliveryInterval, PantreeClient
+from pantree_client.reviews import to_reviews
 from pantree_domain.days import day_number
 from pantree_gateway.server import start as start_gateway
 from pantree_gateway.settings import GatewaySettings
 from pantree_history.__main__ import build as build_history
 from pantree_history.settings import HistorySettings
 from pantree_pipeline.__main__ import build as build_pipeline
-from pantree_pipeline.convert_review import review_request
+from pantree_pipeline.backends.history import GrpcHistory
+from pantree_pipeline.convert_review import review_request, review_result
 from pantree_pipeline.core.ports import StoredHistory, StoredSubscription
+from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
 from pantree_recommendation.__main__ import build as build_recommendation
 from pantree_recommendation.settings import RecommendationSettings
@@ -49,8 +59,8 @@ async def mesh() -> AsyncIterator[Addresses]:
         update = dict.fromkeys(("simulation_address", "frequency_address"), "127.0.0.1:1")
         update |= {"history_address": history, "recommendation_address": recommending}
         update |= {"vector_address": "", "enrichment_address": ""}
-        pipeline = await build_pipeline(PipelineSettings(port=0).model_copy(update=update))
-        address = (await stack.enter_async_context(running(pipeline))).address
+        piped = await build_pipeline(PipelineSettings(port=0).model_copy(update=update))
+        address = (await stack.enter_async_context(running(piped))).address
         settings = GatewaySettings(port=0).model_copy(update={"pipeline_address": address, "history_address": history})
         gateway = await start_gateway(settings)
         stack.push_async_callback(gateway.stop, 0)
@@ -73,7 +83,7 @@ async def test_advice_is_followed_as_it_is_returned() -> None:
                 "anchor_date": FIRST.isoformat(), "interval": {"unit": "INTERVAL_UNIT_WEEK", "count": 1},
             }  # fmt: skip
             assert (await rest.post(f"{customer}/subscriptions", json=body)).status_code == 200
-        early = (await rest.get(f"{customer}/subscriptions:review")).json()
+        early = (await rest.get(f"{customer}/subscriptions:review", params={"as_of": TODAY.isoformat()})).json()
         assert [one["action"] for one in early["reviews"]] == ["REVIEW_ACTION_KEEP"] * 2
         milk = early["reviews"][0]
         assert milk["reasons"][0]["code"] == "REVIEW_TOO_EARLY"
@@ -113,9 +123,15 @@ async def test_advice_is_followed_as_it_is_returned() -> None:
         assert stale.status_code == 412
 
 
-def stored(item: subscription.SubscribedItem, *deliveries: subscription.SubscriptionDelivery) -> StoredSubscription:
+def stored(
+    item: subscription.SubscribedItem, *deliveries: subscription.SubscriptionDelivery, subscription_id: str = "s-1"
+) -> StoredSubscription:
     message = subscription.CustomerSubscription(
-        subscription_id="s-1", item=item, quantity=1, interval_days=14, status=subscription.SUBSCRIPTION_STATUS_ACTIVE
+        subscription_id=subscription_id,
+        item=item,
+        quantity=1,
+        interval_days=14,
+        status=subscription.SUBSCRIPTION_STATUS_ACTIVE,
     )
     return StoredSubscription(message, deliveries)
 
@@ -171,3 +187,132 @@ def test_request_has_the_purchases_of_the_item_and_locks_what_is_past_its_cut_of
     assert list(found.trip_days) == [first, first + 1, first + 2, first + 3]
     assert (one.unit_price, found.currency_code) == (1.5, "EUR")
     assert not review_request([stored(coffee)], None, date(2026, 6, 2), now).subscriptions[0].purchases
+
+
+def arrived(item: subscription.SubscribedItem, day: int, quantity: int, **more: Any) -> Any:
+    return subscription.SubscriptionDelivery(
+        sequence=day, date=f"2026-05-{day:02}", quantity=quantity, item=item,
+        **{"status": subscription.DELIVERY_STATUS_PLANNED, "cut_off_at": "2026-05-01T00:00:00.000000Z", **more},
+    )  # fmt: skip
+
+
+def test_deliveries_of_other_subscriptions_of_a_need_are_no_purchases() -> None:
+    large, small = (subscription.SubscribedItem(name=f"Milk {pack}") for pack in ("1 l", "500 ml"))
+    skipped = {"status": subscription.DELIVERY_STATUS_SKIPPED}
+    found = review_request(
+        [
+            stored(large, arrived(large, 2, 2), arrived(small, 9, 3), subscription_id="s-1"),
+            stored(small, arrived(small, 4, 2), arrived(small, 7, 4, **skipped), subscription_id="s-2"),
+            # Bought by mistake, or for someone else: the same once more.
+            stored(large, arrived(large, 2, 1), subscription_id="s-3"),
+        ],
+        # A line on each of the days from 1 May on.
+        history_of(
+            ("Milk 1 l", "", 1), ("Milk 1 l", "", 4), ("Bread", "", 1), ("Bread", "", 1), ("Milk 500 ml", "", 2),
+            ("Bread", "", 1), ("Milk 500 ml", "", 4), ("Milk 500 ml", "", 3), ("Bread", "", 1),
+        ),
+        date(2026, 6, 1),
+        datetime(2026, 6, 1, tzinfo=UTC),
+    )  # fmt: skip
+    first = day_number(date(2026, 5, 1)) - 1
+    bought = {
+        one.subscription_id: {purchase.day - first: purchase.quantity for purchase in one.purchases}
+        for one in found.subscriptions
+    }
+    # In units of 1 l: the delivery of 4 May is listed on 5 May, the one of 9 May, of another item, on 8 May.
+    assert bought["s-1"] == {1: 1, 2: 3, 7: 2}
+    assert bought["s-3"] == {1: 1, 2: 2, 7: 2}
+    # In units of 500 ml: nothing of its own is subtracted.
+    assert bought["s-2"] == {1: 2, 2: 2, 5: 2, 7: 4}
+
+
+class Part(subscription_rpc.SubscriptionServiceServicer):
+    """A history part with two ended subscriptions, one that is erased in between, and others."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.now = self.most = 0
+
+    async def ListSubscriptions(self, request: Any, context: Any) -> subscription.ListSubscriptionsResponse:
+        ended = (subscription.SUBSCRIPTION_STATUS_CANCELLED, subscription.SUBSCRIPTION_STATUS_EXPIRED)
+        running = [subscription.SUBSCRIPTION_STATUS_ACTIVE] * 20
+        statuses = enumerate((*ended, *running))
+        found = [subscription.CustomerSubscription(subscription_id=f"s-{at}", status=one) for at, one in statuses]
+        return subscription.ListSubscriptionsResponse(subscriptions=found)
+
+    async def ListDeliveries(self, request: Any, context: Any) -> subscription.ListDeliveriesResponse:
+        self.asked.append(request.subscription_id)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.02)
+        self.now -= 1
+        if request.subscription_id == "s-5":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "erased")
+        return subscription.ListDeliveriesResponse(deliveries=[subscription.SubscriptionDelivery(sequence=1)])
+
+
+async def test_deliveries_of_running_subscriptions_are_read_at_the_same_time() -> None:
+    part, server = Part(), grpc.aio.server()
+    subscription_rpc.add_SubscriptionServiceServicer_to_server(part, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            found = await GrpcHistory(channel).subscriptions("", "4711")
+    finally:
+        await server.stop(0)
+    ids = [cast(subscription.CustomerSubscription, one.payload).subscription_id for one in found]
+    assert ids == [f"s-{at}" for at in range(2, 22) if at != 5]
+    assert sorted(part.asked) == sorted([*ids, "s-5"])
+    assert 1 < part.most <= 8
+
+
+def test_today_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Etc/GMT-14")
+    time.tzset()
+    try:
+        before = datetime.now(UTC).date()
+        today = inspect.signature(PipelineServicer).parameters["today"].default()
+        assert before <= today <= datetime.now(UTC).date()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+async def test_what_an_engine_keeps_is_changed_there() -> None:
+    mirror = subscription.SubscriptionMirror(engine=subscription.SUBSCRIPTION_ENGINE_RECHARGE)
+    kept = [
+        StoredSubscription(subscription.CustomerSubscription(subscription_id="a", etag="1", mirror=mirror), ()),
+        StoredSubscription(subscription.CustomerSubscription(subscription_id="b", etag="2"), ()),
+    ]
+    reviews = [
+        recommendation.SubscriptionReview(
+            subscription_id=one, item={"name": "Milk"}, action=recommendation.REVIEW_ACTION_LENGTHEN,
+            urgency={"cut_off_at": "2026-06-02T04:00:00.000000Z"},
+            change={"change_interval": {"interval": {"unit": "INTERVAL_UNIT_WEEK", "count": 3}}},
+        )
+        for one in "ab"
+    ]  # fmt: skip
+    advised = recommendation.ReviewSubscriptionsResponse(reviews=reviews)
+    answer = review_result("4711", date(2026, 6, 1), kept, None, advised)
+    mirrored, own = answer.result.reviews
+    assert (mirrored.HasField("change"), own.change.etag) == (False, "2")
+    assert (mirrored.engine, own.engine) == (subscription.SUBSCRIPTION_ENGINE_RECHARGE, 0)
+    assert [one.engine for one in to_reviews(answer.result).reviews] == ["recharge", ""]
+
+    class Advisor(pipeline_rpc.PipelineServiceServicer):
+        async def ReviewSubscriptions(self, request: Any, context: Any) -> pipeline.ReviewSubscriptionsResponse:
+            return answer
+
+    server = grpc.aio.server()
+    pipeline_rpc.add_PipelineServiceServicer_to_server(Advisor(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        command = ["subscriptions", "review", "4711", "--address", f"127.0.0.1:{port}"]
+        printed = await asyncio.to_thread(CliRunner().invoke, app, command, env={"COLUMNS": "80"})
+    finally:
+        await server.stop(0)
+    assert "Milk (a): deliver less often." in printed.stdout
+    assert "Change it in Recharge, which keeps it, before 2026-06-02 04:00 UTC." in printed.stdout
+    assert "Milk (b): deliver less often, every 3 weeks." in printed.stdout

@@ -73,6 +73,16 @@ _ID_WIDTH = 24
 _UNITS: dict[str, IntervalUnit] = {"d": "day", "w": "week", "m": "month"}
 _ADVERBS = {"daily": "1d", "weekly": "1w", "biweekly": "2w", "monthly": "1m"}
 _DAY = "%Y-%m-%d"
+# Of a subscription that an engine keeps.
+_ADVICE_WITHOUT_LEVER = {
+    "keep": "keep it as it is.",
+    "lengthen": "deliver less often.",
+    "shorten": "deliver more often.",
+    "change_quantity": "deliver another quantity.",
+    "pause": "pause it for four weeks.",
+    "swap": "deliver another item instead.",
+    "stop": "stop it.",
+}
 
 
 def _option(metavar: str, text: str, *names: str, **more: Any) -> Any:
@@ -725,13 +735,16 @@ def _print_review(one: SubscriptionReview, currency_code: str) -> None:
     print_text(f"{one.item.name} ({one.subscription_id}): {_advice(one)}")
     for reason in one.reasons:
         print_text(f"  {reason}")
-    if one.lever is None:
+    if one.action == "keep":
         print_text(f"  Next 12 weeks: {_supply(one.now, currency_code)}.")
         return
     print_text(f"  Next 12 weeks as it is: {_supply(one.now, currency_code)}.")
     print_text(f"  If changed: {_supply(one.after, currency_code)}.")
     if one.cut_off_at:
-        print_text(f"  Change it before {one.cut_off_at[:16].replace('T', ' ')} UTC.")
+        place = f" in {one.engine.capitalize()}, which keeps it," if one.engine else ""
+        print_text(f"  Change it{place} before {one.cut_off_at[:16].replace('T', ' ')} UTC.")
+    elif one.engine:
+        print_text(f"  Change it in {one.engine.capitalize()}, which keeps it.")
 
 
 def _advice(one: SubscriptionReview) -> str:
@@ -751,7 +764,9 @@ def _advice(one: SubscriptionReview) -> str:
         case Cancel():
             return "stop it."
         case _:
-            return "keep it as it is."
+            if one.action == "skip_next":
+                return f"skip the delivery of {one.next_date}."
+            return _ADVICE_WITHOUT_LEVER[one.action]
 
 
 def _supply(supply: SupplyForecast, currency_code: str) -> str:

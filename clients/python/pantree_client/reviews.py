@@ -5,6 +5,7 @@ from datetime import date
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
+from pantree.subscription.v1.subscription_service_pb2 import SubscriptionEngine
 from pantree_client.conversion import value_of
 from pantree_client.subscriptions import Lever, SubscribedItem, to_item, to_lever
 
@@ -37,9 +38,9 @@ class SubscriptionReview:
     after: SupplyForecast
     """If the advice is followed."""
     lever: Lever | None
-    """For `change_subscription`, with `etag`; None to keep the subscription."""
+    """For `change_subscription`, with `etag`; None to keep the subscription, and if an engine keeps it."""
     etag: str
-    """Of the subscription as it was reviewed; empty to keep it."""
+    """Of the subscription as it was reviewed; empty without a lever."""
     sequence: int
     """The next delivery that can be changed; 0 to keep the subscription."""
     next_date: date | None
@@ -48,6 +49,9 @@ class SubscriptionReview:
     """When changes of it end, ISO 8601 in UTC."""
     days_left: int
     """Days until then."""
+    engine: str
+    """System that keeps the subscription, and in which it is changed: `recharge`, `ordergroove` or `shopify`; empty for
+    one that is kept by Pantree."""
     message: messages.SubscriptionReview = field(repr=False, compare=False)
     """Its `evidence` says what the advice is based on."""
 
@@ -85,6 +89,9 @@ def _to_review(message: messages.SubscriptionReview) -> SubscriptionReview:
         after=_to_forecast(message.after),
         lever=to_lever(message.change) if message.HasField("change") else None,
         etag=message.change.etag,
+        engine=SubscriptionEngine.Name(message.engine).removeprefix("SUBSCRIPTION_ENGINE_").lower()
+        if message.engine
+        else "",
         next_date=date.fromisoformat(urgency.date) if urgency.date else None,
     )
 

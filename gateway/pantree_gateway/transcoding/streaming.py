@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.events import ERROR, error_event, error_result, event_kinds, event_writer
 from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.upstream import UpstreamMethod
@@ -62,9 +63,11 @@ class HttpStream:
         self, request: Request, call: Any, first: Any, messages: AsyncIterator[Any], encode: _Encoder
     ) -> AsyncIterator[bytes]:
         number = 1
+        caller = caller_of(request.scope)
         try:
             message = first
             while message is not None:
+                self._method.hide_from(caller, message)
                 name, value = self._write(message)
                 yield encode(name, number, value)
                 number += 1

@@ -38,13 +38,17 @@ def _draw_seed() -> int:
     return secrets.randbits(32)
 
 
+def _utc_today() -> date:
+    return convert_review.utc_now().date()
+
+
 class PipelineServicer(rpc.PipelineServiceServicer):
     """Runs pipelines; keeps nothing of them but counts of warnings.
 
     Args:
         pipeline: the stages.
         probe: checks the health of the parts.
-        today: as-of date of a simulation without one.
+        today: as-of date of a request without one: the day in UTC.
         draw_seed: seed of a simulation without one, 0 to 2³² − 1.
         now: the time, with a time zone.
     """
@@ -53,7 +57,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self,
         pipeline: Pipeline,
         probe: HealthProbe,
-        today: Callable[[], date] = date.today,
+        today: Callable[[], date] = _utc_today,
         draw_seed: Callable[[], int] = _draw_seed,
         now: Callable[[], datetime] = convert_review.utc_now,
     ) -> None:

@@ -596,7 +596,10 @@ export interface ChangeIntervalInput {
   next_date?: string;
 }
 
-/** ChangeQuantity delivers another quantity, from the next delivery on that is not locked. */
+/**
+ * ChangeQuantity delivers another quantity, from the next delivery on that can be changed. What is past its cut-off keeps
+ * its quantity.
+ */
 export interface ChangeQuantityInput {
   /**
    * quantity is the number of units.
@@ -606,7 +609,7 @@ export interface ChangeQuantityInput {
   quantity: number;
 }
 
-/** ChangeItem delivers another item, from the next delivery on that is not locked. */
+/** ChangeItem delivers another item, from the next delivery on that can be changed. What is past its cut-off keeps its item. */
 export interface ChangeItemInput {
   /** item is the item. */
   item: SubscribedItemInput;
@@ -675,7 +678,10 @@ export interface SubscriptionEvent {
 
 /** EventData is what changed. Fields that the type of the event does not need are empty. */
 export interface EventData {
-  /** sequence is the delivery. */
+  /**
+   * sequence is the delivery; of another interval, item or quantity, the first one for which it holds. Events of an item
+   * or a quantity that were stored by an earlier version have 0.
+   */
   sequence: number;
   /** date is the day, ISO 8601: of a delivery, or from which on the change holds. */
   date: string;
@@ -2892,8 +2898,9 @@ export interface ReviewSubscriptionsRequest {
    */
   customer_id: string;
   /**
-   * as_of is the as-of date, ISO 8601; today in UTC when empty. Later purchases are ignored, and deliveries that are
-   * later have not happened yet. Subscriptions are as they are today in any case.
+   * as_of is the as-of date, ISO 8601; today in UTC when empty, also for a tenant with a test clock, which must name its
+   * day. Later purchases are ignored, and deliveries that are later have not happened yet. Subscriptions are as they are
+   * today in any case.
    */
   as_of?: string;
 }
@@ -2932,9 +2939,15 @@ export interface SubscriptionReview {
   urgency?: ReviewUrgency;
   /**
    * change is the request to SubscriptionService.ChangeSubscription that follows the advice; absent for
-   * REVIEW_ACTION_KEEP. Its customer_id and etag are set by PipelineService.
+   * REVIEW_ACTION_KEEP, and from PipelineService for a subscription that an engine keeps, since it is changed there. Its
+   * customer_id and etag are set by PipelineService.
    */
   change?: ChangeSubscriptionRequest;
+  /**
+   * engine is the system that keeps the subscription, and in which it is changed; unspecified for one that is kept here.
+   * Set by PipelineService.
+   */
+  engine: SubscriptionEngine;
 }
 
 /**

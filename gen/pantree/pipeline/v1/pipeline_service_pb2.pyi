@@ -2330,8 +2330,9 @@ class ReviewSubscriptionsRequest(_message.Message):
     customer_id: _builtins.str
     """customer_id is the household."""
     as_of: _builtins.str
-    """as_of is the as-of date, ISO 8601; today in UTC when empty. Later purchases are ignored, and deliveries that are
-    later have not happened yet. Subscriptions are as they are today in any case.
+    """as_of is the as-of date, ISO 8601; today in UTC when empty, also for a tenant with a test clock, which must name its
+    day. Later purchases are ignored, and deliveries that are later have not happened yet. Subscriptions are as they are
+    today in any case.
     """
     def __init__(
         self,

@@ -2107,10 +2107,15 @@ class SubscriptionReview(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     URGENCY_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """subscription_id is the subscription."""
     action: Global___ReviewAction.ValueType
     """action is what to do."""
+    engine: _subscription_service_pb2.SubscriptionEngine.ValueType
+    """engine is the system that keeps the subscription, and in which it is changed; unspecified for one that is kept here.
+    Set by PipelineService.
+    """
     @_builtins.property
     def item(self) -> _subscription_service_pb2.SubscribedItem:
         """item is what is delivered."""
@@ -2138,7 +2143,8 @@ class SubscriptionReview(_message.Message):
     @_builtins.property
     def change(self) -> _subscription_service_pb2.ChangeSubscriptionRequest:
         """change is the request to SubscriptionService.ChangeSubscription that follows the advice; absent for
-        REVIEW_ACTION_KEEP. Its customer_id and etag are set by PipelineService.
+        REVIEW_ACTION_KEEP, and from PipelineService for a subscription that an engine keeps, since it is changed there. Its
+        customer_id and etag are set by PipelineService.
         """
 
     def __init__(
@@ -2153,10 +2159,11 @@ class SubscriptionReview(_message.Message):
         after: Global___SupplyForecast | None = ...,
         urgency: Global___ReviewUrgency | None = ...,
         change: _subscription_service_pb2.ChangeSubscriptionRequest | None = ...,
+        engine: _subscription_service_pb2.SubscriptionEngine.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "change", b"change", "evidence", b"evidence", "item", b"item", "now", b"now", "urgency", b"urgency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "change", b"change", "evidence", b"evidence", "item", b"item", "now", b"now", "reasons", b"reasons", "subscription_id", b"subscription_id", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "change", b"change", "engine", b"engine", "evidence", b"evidence", "item", b"item", "now", b"now", "reasons", b"reasons", "subscription_id", b"subscription_id", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

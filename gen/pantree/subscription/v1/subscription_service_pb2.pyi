@@ -680,7 +680,9 @@ class EventData(_message.Message):
     MIRROR_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """sequence is the delivery."""
+    """sequence is the delivery; of another interval, item or quantity, the first one for which it holds. Events of an item
+    or a quantity that were stored by an earlier version have 0.
+    """
     date: _builtins.str
     """date is the day, ISO 8601: of a delivery, or from which on the change holds."""
     until: _builtins.str
@@ -1321,7 +1323,9 @@ Global___ChangeInterval: _TypeAlias = ChangeInterval  # noqa: Y015
 
 @_typing.final
 class ChangeQuantity(_message.Message):
-    """ChangeQuantity delivers another quantity, from the next delivery on that is not locked."""
+    """ChangeQuantity delivers another quantity, from the next delivery on that can be changed. What is past its cut-off keeps
+    its quantity.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1343,7 +1347,7 @@ Global___ChangeQuantity: _TypeAlias = ChangeQuantity  # noqa: Y015
 
 @_typing.final
 class ChangeItem(_message.Message):
-    """ChangeItem delivers another item, from the next delivery on that is not locked."""
+    """ChangeItem delivers another item, from the next delivery on that can be changed. What is past its cut-off keeps its item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -289,8 +289,8 @@ def _delivery_message(state: Subscription, one: DeliveryOf) -> messages.Subscrip
         date=_day_text(one.day),
         scheduled_date=_day_text(one.scheduled_day),
         cut_off_at=time_text(start_of_day(one.day - terms.cut_off_days, terms.time_zone)),
-        item=_item_message(delivery.item or state.item),
-        quantity=delivery.quantity or state.quantity,
+        item=_item_message(state.item_of(delivery.sequence)),
+        quantity=state.quantity_of(delivery.sequence),
         delivered_quantity=delivery.delivered_quantity,
         returned_quantity=delivery.returned_quantity,
         out_of_stock=delivery.is_out_of_stock,
@@ -338,7 +338,7 @@ def _data_of(event: model.Event) -> messages.EventData:
         return messages.EventData(sequence=first, date=_day_text(segment.day(first)), interval=interval)
     values = vars(event)
     data = messages.EventData(
-        sequence=values.get("sequence", 0),
+        sequence=values.get("sequence", values.get("first_sequence", 0)),
         date=_day_text(values.get("day", values.get("on"))),
         until=_day_text(values.get("until")),
         skipped_sequences=values.get("skipped"),

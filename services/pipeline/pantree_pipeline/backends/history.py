@@ -1,5 +1,6 @@
 """The history service over gRPC."""
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -13,6 +14,7 @@ from pantree_pipeline.core.ports import ErasedHistory, HistoryKeeper, StoredHist
 from pantree_runtime.tenants import tenant_metadata
 
 _PAGE_SIZE = 1000
+_CONCURRENT_CALLS = 8
 _ENDED = (subscription.SUBSCRIPTION_STATUS_CANCELLED, subscription.SUBSCRIPTION_STATUS_EXPIRED)
 
 
@@ -41,27 +43,38 @@ class GrpcHistory(HistoryKeeper):
 
     async def subscriptions(self, tenant_id: str, customer_id: str) -> Sequence[StoredSubscription]:
         request = subscription.ListSubscriptionsRequest(customer_id=customer_id, page_size=_PAGE_SIZE)
-        found = []
+        running: list[subscription.CustomerSubscription] = []
+        limit = asyncio.Semaphore(_CONCURRENT_CALLS)
+
+        async def stored(one: subscription.CustomerSubscription) -> StoredSubscription | None:
+            async with limit:
+                deliveries = await self._deliveries(tenant_id, customer_id, one.subscription_id)
+            return None if deliveries is None else StoredSubscription(one, deliveries)
+
         with translate_part_errors("history"):
             while True:
                 page = await self._subscriptions.ListSubscriptions(request, metadata=tenant_metadata(tenant_id))
-                for one in page.subscriptions:
-                    ended = one.status in _ENDED
-                    deliveries = () if ended else await self._deliveries(tenant_id, customer_id, one.subscription_id)
-                    found.append(StoredSubscription(one, deliveries))
+                running += [one for one in page.subscriptions if one.status not in _ENDED]
                 if not page.next_page_token:
-                    return found
+                    break
                 request.page_token = page.next_page_token
+            return [one for one in await asyncio.gather(*map(stored, running)) if one is not None]
 
     async def _deliveries(
         self, tenant_id: str, customer_id: str, subscription_id: str
-    ) -> list[subscription.SubscriptionDelivery]:
+    ) -> list[subscription.SubscriptionDelivery] | None:
+        """Deliveries of a subscription; None if it was erased in between."""
         request = subscription.ListDeliveriesRequest(
             customer_id=customer_id, subscription_id=subscription_id, page_size=_PAGE_SIZE
         )
         found: list[subscription.SubscriptionDelivery] = []
         while True:
-            page = await self._subscriptions.ListDeliveries(request, metadata=tenant_metadata(tenant_id))
+            try:
+                page = await self._subscriptions.ListDeliveries(request, metadata=tenant_metadata(tenant_id))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    return None
+                raise
             found.extend(page.deliveries)
             if not page.next_page_token:
                 return found

@@ -210,7 +210,7 @@ class StoredSubscription(NamedTuple):
     payload: object
     """Message of the subscription as it is today."""
     deliveries: Sequence[object]
-    """Messages of its deliveries until 84 days from now; none if it has ended."""
+    """Messages of its deliveries until 84 days from now."""
 
 
 class HistoryKeeper(Protocol):

@@ -1,6 +1,7 @@
 """The purchases that belong to a subscribed item, for the review of subscriptions."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,9 @@ from pantree_pipeline.core.household import Household
 from pantree_pipeline.core.what_if import packs_in
 
 _UNIT_DIGITS = 6
+_MIN_UNITS = 1e-6
+# A shop may list a delivery on the day of its order, of its dispatch or of its arrival.
+_MAX_DAYS_APART = 2
 
 
 class PurchasedUnits(NamedTuple):
@@ -52,17 +56,44 @@ def purchases_of(history: PurchaseHistory, household: Household, name: str) -> P
     )
 
 
+def without_deliveries(
+    purchases: Sequence[PurchasedUnits], delivered: Sequence[PurchasedUnits]
+) -> list[PurchasedUnits]:
+    """Purchases without those that are deliveries.
+
+    A delivery is in the purchases of its day or of the closest days within two, up to its units.
+
+    Args:
+        purchases: by day.
+        delivered: units that arrived.
+    """
+    units = {one.day: one.units for one in purchases}
+    # Each of them first takes what is on its own day.
+    left = [one.units for one in delivered]
+    for distance in range(_MAX_DAYS_APART + 1):
+        for number, one in enumerate(delivered):
+            for day in dict.fromkeys((one.day - distance, one.day + distance)):
+                taken = min(left[number], units.get(day, 0.0))
+                if taken > 0:
+                    units[day] -= taken
+                    left[number] -= taken
+    return [PurchasedUnits(day, round(left, _UNIT_DIGITS)) for day, left in units.items() if left >= _MIN_UNITS]
+
+
+def packs_of(household: Household, name: str) -> frozenset[str]:
+    """All names of an item and its pack sizes."""
+    return frozenset({name, *next((pack.names for pack in household.packs.values() if name in pack.names), ())})
+
+
 def _units(history: PurchaseHistory, household: Household, name: str) -> tuple[PurchasedUnits, ...]:
-    names = next((pack.names for pack in household.packs.values() if name in pack.names), (name,))
-    ratios = {
-        position: packs_in(other, name) for position, other in enumerate(history.item_names) if other in {*names, name}
-    }
+    names = packs_of(household, name)
+    ratios = {position: packs_in(other, name) for position, other in enumerate(history.item_names) if other in names}
     units: defaultdict[int, float] = defaultdict(float)
     lines = np.isin(history.item_indices, list(ratios))
     columns = (history.item_indices, history.days, history.quantities)
     for item, day, quantity in zip(*(column[lines].tolist() for column in columns), strict=True):
         units[day] += quantity * ratios[item]
-    return tuple(PurchasedUnits(day, max(round(units[day], _UNIT_DIGITS), 1e-6)) for day in sorted(units))
+    return tuple(PurchasedUnits(day, max(round(units[day], _UNIT_DIGITS), _MIN_UNITS)) for day in sorted(units))
 
 
 def _latest_price(history: PurchaseHistory, name: str) -> float:

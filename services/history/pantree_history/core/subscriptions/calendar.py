@@ -10,6 +10,7 @@ from pantree_history.core.subscriptions.model import Delivery, DeliveryStatus, S
 
 MAX_AHEAD_DAYS = 366
 """How far ahead deliveries can be named and listed."""
+_OPEN = (DeliveryStatus.PLANNED, DeliveryStatus.SKIPPED)
 
 
 class DeliveryOf(NamedTuple):
@@ -22,10 +23,7 @@ class DeliveryOf(NamedTuple):
 
 def is_changeable(state: Subscription, sequence: int, today: int) -> bool:
     """Whether a delivery has not reached its cut-off, nor been locked."""
-    return (
-        state.delivery(sequence).status in (DeliveryStatus.PLANNED, DeliveryStatus.SKIPPED)
-        and state.day(sequence) - state.terms.cut_off_days > today
-    )
+    return state.delivery(sequence).status in _OPEN and state.day(sequence) - state.terms.cut_off_days > today
 
 
 def is_edited(delivery: Delivery) -> bool:
@@ -64,6 +62,17 @@ def next_unedited(state: Subscription, today: int) -> int:
         for one in count(state.segment.first_sequence)
         if is_changeable(state, one, today) and not is_edited(state.delivery(one))
     )
+
+
+def held_from(state: Subscription, day: int) -> tuple[int, tuple[int, ...]]:
+    """The deliveries for which another item or quantity holds: those on a day or later that are not locked.
+
+    Returns:
+        The first of them, and later ones that are before the day.
+    """
+    first = next(one for one in count(1) if state.delivery(one).status in _OPEN and state.day(one) >= day)
+    kept = (one for one in sequences_until(state, day - 1, first) if state.day(one) < day)
+    return first, tuple(one for one in kept if state.delivery(one).status in _OPEN)
 
 
 def missed_by_pause(state: Subscription, until: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from pantree_domain.days import calendar_day
 from pantree_history.core.subscriptions.calendar import (
     MAX_AHEAD_DAYS,
+    held_from,
     is_changeable,
     is_edited,
     missed_by_pause,
@@ -188,7 +189,7 @@ def _move(state: Subscription, command: Move, today: int) -> Sequence[Event]:
 
 def _send_now(state: Subscription, command: SendNow, today: int) -> Sequence[Event]:
     sequence = _next(state, today)
-    return [DeliveryLocked(sequence, today, state.delivery(sequence).item or state.item, state.quantity)]
+    return [DeliveryLocked(sequence, today, state.item_of(sequence), state.quantity_of(sequence))]
 
 
 def _pause(state: Subscription, command: Pause, today: int) -> Sequence[Event]:
@@ -273,11 +274,15 @@ def _change_interval(state: Subscription, command: ChangeInterval, today: int) -
 
 
 def _change_quantity(state: Subscription, command: ChangeQuantity, today: int) -> Sequence[Event]:
-    return [] if command.quantity == state.quantity else [QuantityChanged(command.quantity)]
+    if command.quantity == state.quantity:
+        return []
+    return [QuantityChanged(command.quantity, *held_from(state, today + state.terms.cut_off_days + 1))]
 
 
 def _change_item(state: Subscription, command: ChangeItem, today: int) -> Sequence[Event]:
-    return [] if command.item == state.item else [ItemChanged(command.item)]
+    if command.item == state.item:
+        return []
+    return [ItemChanged(command.item, *held_from(state, today + state.terms.cut_off_days + 1))]
 
 
 def _cancel(state: Subscription, command: Cancel, today: int) -> Sequence[Event]:
@@ -291,12 +296,8 @@ def _cancel(state: Subscription, command: Cancel, today: int) -> Sequence[Event]
 def _locked(state: Subscription, command: RecordLocked, today: int) -> Sequence[Event]:
     if _is_repeated(state, command, DeliveryStatus.LOCKED, today):
         return []
-    known = state.delivery(command.sequence)
-    return [
-        DeliveryLocked(
-            command.sequence, state.day(command.sequence), known.item or state.item, known.quantity or state.quantity
-        )
-    ]
+    sequence = command.sequence
+    return [DeliveryLocked(sequence, state.day(sequence), state.item_of(sequence), state.quantity_of(sequence))]
 
 
 def _sent(state: Subscription, command: RecordSent, today: int) -> Sequence[Event]:
@@ -306,8 +307,7 @@ def _sent(state: Subscription, command: RecordSent, today: int) -> Sequence[Even
 def _delivered(state: Subscription, command: RecordDelivered, today: int) -> Sequence[Event]:
     if _is_repeated(state, command, _DELIVERED, today):
         return []
-    ordered = state.delivery(command.sequence).quantity or state.quantity
-    quantity = ordered if command.quantity is None else command.quantity
+    quantity = state.quantity_of(command.sequence) if command.quantity is None else command.quantity
     return [DeliveryDelivered(command.sequence, quantity)]
 
 

@@ -1,8 +1,8 @@
 """What an event makes of a subscription."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pantree_history.core.subscriptions.model import (
     Cancellation,
@@ -22,6 +22,8 @@ from pantree_history.core.subscriptions.model import (
     DeliverySkipped,
     DeliveryStatus,
     DeliverySubstituted,
+    EarlierItem,
+    EarlierQuantity,
     Event,
     Expired,
     IntervalChanged,
@@ -36,6 +38,8 @@ from pantree_history.core.subscriptions.model import (
     Subscription,
 )
 from pantree_history.core.subscriptions.schedule import Segment
+
+_T = TypeVar("_T")
 
 PAUSED = "paused"
 """Reason of deliveries that are skipped because of a pause."""
@@ -140,6 +144,10 @@ def _reactivated(state: Subscription, event: Reactivated) -> Subscription:
         expires_on=None,
         segments=(*_before(state, first), event.segment),
         deliveries={**state.deliveries, **fresh},
+        earlier_items=tuple(EarlierItem(*one) for one in _clipped(state.earlier_items, first, state.item)),
+        earlier_quantities=tuple(
+            EarlierQuantity(*one) for one in _clipped(state.earlier_quantities, first, state.quantity)
+        ),
     )
 
 
@@ -152,11 +160,35 @@ def _before(state: Subscription, sequence: int) -> tuple[Segment, ...]:
 
 
 def _quantity_changed(state: Subscription, event: QuantityChanged) -> Subscription:
-    return replace(state, quantity=event.quantity)
+    for sequence in event.kept:
+        state = _with(state, sequence, quantity=state.quantity_of(sequence))
+    earlier = [EarlierQuantity(*one) for one in _until(state.earlier_quantities, event.first_sequence, state.quantity)]
+    return replace(state, quantity=event.quantity, earlier_quantities=tuple(earlier))
 
 
 def _item_changed(state: Subscription, event: ItemChanged) -> Subscription:
-    return replace(state, item=event.item)
+    for sequence in event.kept:
+        state = _with(state, sequence, item=state.item_of(sequence))
+    earlier = [EarlierItem(*one) for one in _until(state.earlier_items, event.first_sequence, state.item)]
+    return replace(state, item=event.item, earlier_items=tuple(earlier))
+
+
+def _until(earlier: Sequence[tuple[int, _T]], first: int, current: _T) -> Iterator[tuple[int, _T]]:
+    """What held for the deliveries before one.
+
+    Args:
+        earlier: what holds before a delivery each, ascending.
+        first: the delivery.
+        current: what holds after all of them.
+    """
+    yield from (one for one in earlier if one[0] < first)
+    if first > 1:
+        yield first, next((value for before, value in earlier if before >= first), current)
+
+
+def _clipped(earlier: Sequence[tuple[int, _T]], first: int, current: _T) -> Iterable[tuple[int, _T]]:
+    """The same, if no delivery from one on is an earlier one any more."""
+    return _until(earlier, first, current) if earlier and earlier[-1][0] > first else earlier
 
 
 def _cancellation_scheduled(state: Subscription, event: CancellationScheduled) -> Subscription:
@@ -187,8 +219,7 @@ def _locked(state: Subscription, event: DeliveryLocked) -> Subscription:
 
 def _fixed(state: Subscription, sequence: int) -> dict[str, Any]:
     """Item and quantity of a delivery, which no later change of the subscription may change."""
-    known = state.delivery(sequence)
-    return {"item": known.item or state.item, "quantity": known.quantity or state.quantity}
+    return {"item": state.item_of(sequence), "quantity": state.quantity_of(sequence)}
 
 
 def _sent(state: Subscription, event: DeliverySent) -> Subscription:

@@ -262,8 +262,10 @@ class Subscriptions:
             if reading.request is not None:
                 return _repeated(reading.request, call)
             _check_not_erased(reading)
-            if until is not None and until <= local_day(now, _WESTMOST):
-                raise InvalidInput([FieldViolation("until", "must be after today")])
+            first = local_day(now, _WESTMOST)
+            if until is not None and until <= first:
+                text = f"must be after today, {calendar_day(first).isoformat()}"
+                raise InvalidInput([FieldViolation("until", text)])
             return _decided_for_all(reading, PauseHousehold(until), call, now)._replace(
                 pause=_pause_of(reading.pause, until, now)
             )

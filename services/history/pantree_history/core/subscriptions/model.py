@@ -6,6 +6,7 @@ All are frozen. Days are in days since 1970-01-01, in the shop's time zone.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from pantree_history.core.subscriptions.schedule import Interval, Segment, local_day
 
@@ -79,9 +80,9 @@ class Delivery:
     moved_to: int | None = None
     """Day that replaces that of the schedule."""
     item: Item | None = None
-    """What is delivered, once that is fixed; None for the item of the subscription."""
+    """What is delivered, once that is fixed; None for what the subscription has for it."""
     quantity: int | None = None
-    """Units ordered, once they are fixed; None for those of the subscription."""
+    """Units ordered, once they are fixed; None for what the subscription has for it."""
     delivered_quantity: int | None = None
     """Units that arrived."""
     returned_quantity: int = 0
@@ -92,6 +93,20 @@ class Delivery:
     """Id of its order in the engine of a mirrored subscription."""
     order_version: int = 0
     """Orders the reports about it: microseconds since 1970-01-01."""
+
+
+class EarlierItem(NamedTuple):
+    """The item of deliveries before a change of it."""
+
+    before_sequence: int
+    value: Item
+
+
+class EarlierQuantity(NamedTuple):
+    """The quantity of deliveries before a change of it."""
+
+    before_sequence: int
+    value: int
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,10 @@ class Subscription:
     """By sequence: those that differ from the schedule."""
     mirror: Mirror | None = None
     """What its engine says of it; None if it is kept here."""
+    earlier_items: tuple[EarlierItem, ...] = ()
+    """Of deliveries that were past their cut-off when the item was changed, ascending."""
+    earlier_quantities: tuple[EarlierQuantity, ...] = ()
+    """Of deliveries that were past their cut-off when the quantity was changed, ascending."""
 
     @property
     def segment(self) -> Segment:
@@ -165,6 +184,16 @@ class Subscription:
         """Day of a delivery."""
         moved_to = self.delivery(sequence).moved_to
         return self.scheduled_day(sequence) if moved_to is None else moved_to
+
+    def item_of(self, sequence: int) -> Item:
+        """Item of a delivery."""
+        earlier = next((one.value for one in self.earlier_items if sequence < one.before_sequence), self.item)
+        return self.delivery(sequence).item or earlier
+
+    def quantity_of(self, sequence: int) -> int:
+        """Units ordered for a delivery."""
+        earlier = next((one.value for one in self.earlier_quantities if sequence < one.before_sequence), self.quantity)
+        return self.delivery(sequence).quantity or earlier
 
 
 # Commands: what callers ask for. A sequence of 0 is the next delivery that can be changed.
@@ -406,6 +435,10 @@ class QuantityChanged:
     """The quantity is another one."""
 
     quantity: int
+    first_sequence: int = 0
+    """First delivery for which it holds; 0 for all that are not fixed, as in events that were stored without it."""
+    kept: tuple[int, ...] = ()
+    """Later deliveries for which it does not hold: those that were moved or passed before the first one."""
 
 
 @dataclass(frozen=True)
@@ -413,6 +446,10 @@ class ItemChanged:
     """The item is another one."""
 
     item: Item
+    first_sequence: int = 0
+    """First delivery for which it holds; 0 for all that are not fixed, as in events that were stored without it."""
+    kept: tuple[int, ...] = ()
+    """Later deliveries for which it does not hold: those that were moved or passed before the first one."""
 
 
 @dataclass(frozen=True)

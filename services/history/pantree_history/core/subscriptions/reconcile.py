@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count
 
 from pantree_domain.days import calendar_day
-from pantree_history.core.subscriptions.calendar import is_edited, next_unedited, sequences_until
+from pantree_history.core.subscriptions.calendar import held_from, is_edited, next_unedited, sequences_until
 from pantree_history.core.subscriptions.decide import decide
 from pantree_history.core.subscriptions.engines.reports import OrderReport, OrderStatus, Snapshot
 from pantree_history.core.subscriptions.evolve import evolve_all
@@ -112,9 +112,10 @@ def reconcile(state: Subscription, seen: Snapshot, today: int) -> Sequence[Event
     if seen.status is Status.ACTIVE and change.state.status is Status.PAUSED:
         change.add(*decide(change.state, Resume(), today))
     if seen.item is not None and seen.item != state.item:
-        change.add(ItemChanged(seen.item))
+        # The engine may still change what it sends today.
+        change.add(ItemChanged(seen.item, *held_from(change.state, today)))
     if seen.quantity is not None and seen.quantity != state.quantity:
-        change.add(QuantityChanged(seen.quantity))
+        change.add(QuantityChanged(seen.quantity, *held_from(change.state, today)))
     if seen.status in _RUNNING:
         change.add(*_scheduled(change.state, seen, today))
     change.add(*_ended(change.state, seen, today))
@@ -262,8 +263,8 @@ def _placed(state: Subscription, sequence: int, report: OrderReport) -> Iterable
     if known.status in _MADE:
         return
     day = state.day(sequence) if report.day is None else report.day
-    quantity = report.quantity or known.quantity or state.quantity
-    yield DeliveryLocked(sequence, day, known.item or state.item, quantity)
+    quantity = report.quantity or state.quantity_of(sequence)
+    yield DeliveryLocked(sequence, day, state.item_of(sequence), quantity)
 
 
 def _skipped(state: Subscription, sequence: int, report: OrderReport) -> Iterable[Event]:

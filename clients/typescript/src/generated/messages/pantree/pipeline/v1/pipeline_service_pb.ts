@@ -2635,8 +2635,9 @@ export type ReviewSubscriptionsRequest = Message<"pantree.pipeline.v1.ReviewSubs
   customerId: string;
 
   /**
-   * as_of is the as-of date, ISO 8601; today in UTC when empty. Later purchases are ignored, and deliveries that are
-   * later have not happened yet. Subscriptions are as they are today in any case.
+   * as_of is the as-of date, ISO 8601; today in UTC when empty, also for a tenant with a test clock, which must name its
+   * day. Later purchases are ignored, and deliveries that are later have not happened yet. Subscriptions are as they are
+   * today in any case.
    *
    * @generated from field: string as_of = 2;
    */

@@ -574,7 +574,8 @@ export const SubscriptionEventSchema: GenMessage<SubscriptionEvent> = /*@__PURE_
  */
 export type EventData = Message<"pantree.subscription.v1.EventData"> & {
   /**
-   * sequence is the delivery.
+   * sequence is the delivery; of another interval, item or quantity, the first one for which it holds. Events of an item
+   * or a quantity that were stored by an earlier version have 0.
    *
    * @generated from field: int32 sequence = 1;
    */
@@ -1294,7 +1295,8 @@ export const ChangeIntervalSchema: GenMessage<ChangeInterval> = /*@__PURE__*/
   messageDesc(file_pantree_subscription_v1_subscription_service, 27);
 
 /**
- * ChangeQuantity delivers another quantity, from the next delivery on that is not locked.
+ * ChangeQuantity delivers another quantity, from the next delivery on that can be changed. What is past its cut-off keeps
+ * its quantity.
  *
  * @generated from message pantree.subscription.v1.ChangeQuantity
  */
@@ -1315,7 +1317,7 @@ export const ChangeQuantitySchema: GenMessage<ChangeQuantity> = /*@__PURE__*/
   messageDesc(file_pantree_subscription_v1_subscription_service, 28);
 
 /**
- * ChangeItem delivers another item, from the next delivery on that is not locked.
+ * ChangeItem delivers another item, from the next delivery on that can be changed. What is past its cut-off keeps its item.
  *
  * @generated from message pantree.subscription.v1.ChangeItem
  */
