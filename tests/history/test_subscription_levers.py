@@ -400,7 +400,7 @@ def test_made_deliveries_survive_a_new_start_and_their_content_stays() -> None:
 
 def test_another_item_or_quantity_holds_from_the_next_delivery_that_can_be_changed() -> None:
     state, oat = subscription("2027-06-01", Interval(Unit.WEEK, 1), cut_off_days=1), Item("Oat milk")
-    steps = [
+    steps: list[tuple[Command, str]] = [
         (Move(1, day("2027-06-19")), "2027-05-20"),  # the second one now comes first
         (ChangeQuantity(2), "2027-06-07"),  # the second one is past its cut-off
         (RecordSent(2), "2027-06-08"),
@@ -418,9 +418,13 @@ def test_another_item_or_quantity_holds_from_the_next_delivery_that_can_be_chang
         ("2027-06-29", 4, oat),
     ]  # fmt: skip
     # What begins again has the latest quantity, also in place of an earlier delivery.
-    again = [(Cancel(None, Cancellation()), "2027-06-14"), (Reactivate(day("2027-06-30")), "2027-06-20")]
+    again: list[tuple[Command, str]] = [
+        (ChangeQuantity(5), "2027-06-14"),
+        (Cancel(None, Cancellation()), "2027-06-14"),
+        (Reactivate(day("2027-06-30")), "2027-06-20"),
+    ]
     begun = subscription("2027-06-15", Interval(Unit.WEEK, 1), cut_off_days=1)
-    for command, on in [(ChangeQuantity(5), "2027-06-14"), *again]:
+    for command, on in again:
         begun = evolve_all(begun, decide(begun, command, day(on)))
     assert (begun.day(1), begun.quantity_of(1)) == (day("2027-06-30"), 5)
 

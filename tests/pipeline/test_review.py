@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import inspect
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -29,6 +28,7 @@ from pantree_gateway.settings import GatewaySettings
 from pantree_history.__main__ import build as build_history
 from pantree_history.settings import HistorySettings
 from pantree_pipeline.__main__ import build as build_pipeline
+from pantree_pipeline import convert_review
 from pantree_pipeline.backends.history import GrpcHistory
 from pantree_pipeline.convert_review import review_request, review_result
 from pantree_pipeline.core.ports import StoredHistory, StoredSubscription
@@ -252,7 +252,7 @@ class Part(subscription_rpc.SubscriptionServiceServicer):
 
 
 async def test_deliveries_of_running_subscriptions_are_read_at_the_same_time() -> None:
-    part, server = Part(), grpc.aio.server()
+    part, server = Part(), grpc.aio.server()  # type: ignore[abstract] # what is not called is missing
     subscription_rpc.add_SubscriptionServiceServicer_to_server(part, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -268,15 +268,8 @@ async def test_deliveries_of_running_subscriptions_are_read_at_the_same_time() -
 
 
 def test_today_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Etc/GMT-14")
-    time.tzset()
-    try:
-        before = datetime.now(UTC).date()
-        today = inspect.signature(PipelineServicer).parameters["today"].default()
-        assert before <= today <= datetime.now(UTC).date()
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+    monkeypatch.setattr(convert_review, "utc_now", lambda: datetime(2026, 6, 1, 23, 59, tzinfo=UTC))
+    assert inspect.signature(PipelineServicer).parameters["today"].default() == date(2026, 6, 1)
 
 
 async def test_what_an_engine_keeps_is_changed_there() -> None:
@@ -285,14 +278,19 @@ async def test_what_an_engine_keeps_is_changed_there() -> None:
         StoredSubscription(subscription.CustomerSubscription(subscription_id="a", etag="1", mirror=mirror), ()),
         StoredSubscription(subscription.CustomerSubscription(subscription_id="b", etag="2"), ()),
     ]
+    lever = subscription.ChangeInterval(
+        interval=subscription.DeliveryInterval(unit=subscription.INTERVAL_UNIT_WEEK, count=3)
+    )
     reviews = [
         recommendation.SubscriptionReview(
-            subscription_id=one, item={"name": "Milk"}, action=recommendation.REVIEW_ACTION_LENGTHEN,
-            urgency={"cut_off_at": "2026-06-02T04:00:00.000000Z"},
-            change={"change_interval": {"interval": {"unit": "INTERVAL_UNIT_WEEK", "count": 3}}},
+            subscription_id=one,
+            item=subscription.SubscribedItem(name="Milk"),
+            action=recommendation.REVIEW_ACTION_LENGTHEN,
+            urgency=recommendation.ReviewUrgency(cut_off_at="2026-06-02T04:00:00.000000Z"),
+            change=subscription.ChangeSubscriptionRequest(change_interval=lever),
         )
         for one in "ab"
-    ]  # fmt: skip
+    ]
     advised = recommendation.ReviewSubscriptionsResponse(reviews=reviews)
     answer = review_result("4711", date(2026, 6, 1), kept, None, advised)
     mirrored, own = answer.result.reviews
@@ -305,7 +303,7 @@ async def test_what_an_engine_keeps_is_changed_there() -> None:
             return answer
 
     server = grpc.aio.server()
-    pipeline_rpc.add_PipelineServiceServicer_to_server(Advisor(), server)
+    pipeline_rpc.add_PipelineServiceServicer_to_server(Advisor(), server)  # type: ignore[abstract] # as above
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
