@@ -27,8 +27,8 @@ from pantree_gateway.server import start as start_gateway
 from pantree_gateway.settings import GatewaySettings
 from pantree_history.__main__ import build as build_history
 from pantree_history.settings import HistorySettings
-from pantree_pipeline.__main__ import build as build_pipeline
 from pantree_pipeline import convert_review
+from pantree_pipeline.__main__ import build as build_pipeline
 from pantree_pipeline.backends.history import GrpcHistory
 from pantree_pipeline.convert_review import review_request, review_result
 from pantree_pipeline.core.ports import StoredHistory, StoredSubscription
