@@ -10,7 +10,7 @@ import pytest
 
 from pantree_client.exports import ordergroove_subscription, recharge_subscription, shopify_contract
 from pantree_client.subscriptions import CustomerSubscription, to_subscription
-from pantree_domain.days import day_number
+from pantree_domain.days import calendar_day, day_number
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History
 from pantree_history.core.store import Household
@@ -61,8 +61,8 @@ class Part:
                 assert isinstance(first, Created)
                 state = begin(one.subscription_id, one.household_id, first, events[0].occurred_at)
                 state = evolve_all(state, [event.event for event in events[1:]])
-                assert (state.deliveries, state.mirror, state.segments) == (
-                    stored.deliveries, stored.mirror, stored.segments,
+                assert (state.deliveries, state.mirror, state.segments, state.earlier_quantities) == (
+                    stored.deliveries, stored.mirror, stored.segments, stored.earlier_quantities,
                 )  # fmt: skip
         return results
 
@@ -134,6 +134,16 @@ async def test_recharge_round_trip(part: Part, change: dict[str, Any]) -> None:
         payload["updated_at"] = f"2026-06-01T10:00:0{number}"
         await part.take("recharge", {"subscription": payload})
         assert recharge_subscription(await part.seen(RECHARGE_ID)) == payload
+
+
+async def test_engine_may_change_what_it_sends_today_but_not_what_was_before(part: Part, clock: Clock) -> None:
+    await part.take("recharge", {"subscription": payloads.recharge()})
+    clock.advance(days=25)  # 26 June; nothing was reported of 12 June
+    changed = {"quantity": 5, "next_charge_scheduled_at": "2026-06-26", "updated_at": "2026-06-26T10:00:00"}
+    await part.take("recharge", {"subscription": payloads.recharge(**changed)})
+    state = (await part.view(RECHARGE_ID)).subscription
+    found = [(calendar_day(state.day(one)).isoformat(), state.quantity_of(one)) for one in (1, 2, 3)]
+    assert found == [("2026-06-12", 2), ("2026-06-26", 5), ("2026-07-10", 5)]
 
 
 async def test_exports_follow_our_rows_and_not_only_the_document(part: Part) -> None:

@@ -230,8 +230,8 @@ class Part(subscription_rpc.SubscriptionServiceServicer):
     """A history part with two ended subscriptions, one that is erased in between, and others."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.now = self.most = 0
+        self.requested: list[str] = []
+        self.at_once = self.max_at_once = 0
 
     async def ListSubscriptions(self, request: Any, context: Any) -> subscription.ListSubscriptionsResponse:
         ended = (subscription.SUBSCRIPTION_STATUS_CANCELLED, subscription.SUBSCRIPTION_STATUS_EXPIRED)
@@ -241,11 +241,11 @@ class Part(subscription_rpc.SubscriptionServiceServicer):
         return subscription.ListSubscriptionsResponse(subscriptions=found)
 
     async def ListDeliveries(self, request: Any, context: Any) -> subscription.ListDeliveriesResponse:
-        self.asked.append(request.subscription_id)
-        self.now += 1
-        self.most = max(self.most, self.now)
+        self.requested.append(request.subscription_id)
+        self.at_once += 1
+        self.max_at_once = max(self.max_at_once, self.at_once)
         await asyncio.sleep(0.02)
-        self.now -= 1
+        self.at_once -= 1
         if request.subscription_id == "s-5":
             await context.abort(grpc.StatusCode.NOT_FOUND, "erased")
         return subscription.ListDeliveriesResponse(deliveries=[subscription.SubscriptionDelivery(sequence=1)])
@@ -263,8 +263,8 @@ async def test_deliveries_of_running_subscriptions_are_read_at_the_same_time() -
         await server.stop(0)
     ids = [cast(subscription.CustomerSubscription, one.payload).subscription_id for one in found]
     assert ids == [f"s-{at}" for at in range(2, 22) if at != 5]
-    assert sorted(part.asked) == sorted([*ids, "s-5"])
-    assert 1 < part.most <= 8
+    assert sorted(part.requested) == sorted([*ids, "s-5"])
+    assert 1 < part.max_at_once <= 8
 
 
 def test_today_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
