@@ -354,16 +354,19 @@ def test_a_swap_in_between_separates_deliveries() -> None:
     assert (found.action, found.evidence.skipped_count) == (ReviewAction.KEEP, 1)
 
 
-def test_more_is_advised_only_if_the_household_runs_out_less() -> None:
-    one_unit = tuple(one._replace(quantity=1) for one in with_deliveries())
-    # Uses four units a week: two would be missing as often.
-    top_ups = bought(*(day + 4 for day in DAYS[:3]), quantity=3)
-    found = advice(weekly(quantity=1, deliveries=one_unit, purchases=top_ups))
-    assert (found.action, found.evidence.top_up_count) == (ReviewAction.KEEP, 3)
-    # Uses two units a week.
-    top_ups = bought(*(day + 4 for day in DAYS[:3]), quantity=1)
-    found = advice(weekly(quantity=1, deliveries=one_unit, purchases=top_ups))
-    assert (found.action, found.change.quantity) == (ReviewAction.CHANGE_QUANTITY, 2)
+@pytest.mark.parametrize(
+    ("units", "top_up", "action"),
+    [
+        (1, 3, ReviewAction.CHANGE_QUANTITY),  # two of four units: it runs out as often, and still gets too little
+        (1, 1, ReviewAction.CHANGE_QUANTITY),  # two of two units
+        (10, 0.3, ReviewAction.KEEP),  # eleven of 10.3: it did not run out
+    ],
+)
+def test_more_is_advised_if_it_is_used_or_prevents_stockouts(units: int, top_up: float, action: ReviewAction) -> None:
+    deliveries = tuple(one._replace(quantity=units) for one in with_deliveries())
+    top_ups = bought(*(day + 4 for day in DAYS[:3]), quantity=top_up)
+    found = advice(weekly(quantity=units, deliveries=deliveries, purchases=top_ups))
+    assert (found.action, found.evidence.top_up_count) == (action, 3)
 
 
 def test_use_and_stock_without_rounding() -> None:

@@ -266,7 +266,8 @@ def _more(case: _Case) -> _Advice | None:
     fitting = [
         (abs(math.log(ratio)), number)
         for number, option in enumerate(options)
-        if (ratio := _supply(state, option) / supplied) <= MAX_SUPPLY_RATIO and _runs_out_less(case, option)
+        if (ratio := _supply(state, option) / supplied) <= 1.0
+        or (ratio <= MAX_SUPPLY_RATIO and _runs_out_less(case, option))
     ]
     if not fitting:
         return None
