@@ -55,6 +55,7 @@ def review_request(
             status=message.status,
             quantity=message.quantity,
             interval_days=message.interval_days,
+            end_date=min(filter(None, [message.cancel_on, message.expires_on]), default=""),
             deliveries=_deliveries(
                 cast(Iterable[subscription.SubscriptionDelivery], one.deliveries), message, as_of, now
             ),

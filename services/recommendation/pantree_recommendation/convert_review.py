@@ -54,6 +54,7 @@ def _state(message: messages.ReviewedSubscription, as_of: date) -> SubscriptionS
         unit_price=message.unit_price,
         item_id=message.item.item_id,
         alternative_id=message.alternative.item_id,
+        end_day=day_number(date.fromisoformat(message.end_date)) if message.end_date else None,
     )
 
 

@@ -1924,6 +1924,7 @@ class ReviewedSubscription(_message.Message):
     ALTERNATIVE_FIELD_NUMBER: _builtins.int
     ALTERNATIVE_PURCHASES_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """subscription_id is its id."""
     status: _subscription_service_pb2.SubscriptionStatus.ValueType
@@ -1934,6 +1935,8 @@ class ReviewedSubscription(_message.Message):
     """interval_days is the interval in days; of months, their mean length."""
     unit_price: _builtins.float
     """unit_price is what a delivered unit costs; 0 when unknown."""
+    end_date: _builtins.str
+    """end_date is the first day without deliveries, ISO 8601: of an announced cancellation or an expiry; empty if it goes on."""
     @_builtins.property
     def item(self) -> _subscription_service_pb2.SubscribedItem:
         """item is what is delivered."""
@@ -1947,7 +1950,7 @@ class ReviewedSubscription(_message.Message):
     @_builtins.property
     def purchases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewedPurchase]:
         """purchases are those of the item in the shop, before and between the deliveries, in any order. A delivery may be among
-        them: on its day, as many units as it brought are left out.
+        them: within two days of its day, as many units as it brought are left out.
         """
 
     @_builtins.property
@@ -1973,10 +1976,11 @@ class ReviewedSubscription(_message.Message):
         alternative: _subscription_service_pb2.SubscribedItem | None = ...,
         alternative_purchases: _abc.Iterable[Global___ReviewedPurchase] | None = ...,
         unit_price: _builtins.float = ...,
+        end_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alternative", b"alternative", "item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternative", b"alternative", "alternative_purchases", b"alternative_purchases", "deliveries", b"deliveries", "interval_days", b"interval_days", "item", b"item", "purchases", b"purchases", "quantity", b"quantity", "status", b"status", "subscription_id", b"subscription_id", "unit_price", b"unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternative", b"alternative", "alternative_purchases", b"alternative_purchases", "deliveries", b"deliveries", "end_date", b"end_date", "interval_days", b"interval_days", "item", b"item", "purchases", b"purchases", "quantity", b"quantity", "status", b"status", "subscription_id", b"subscription_id", "unit_price", b"unit_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
