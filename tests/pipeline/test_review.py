@@ -34,6 +34,7 @@ from pantree_pipeline.convert_review import review_request, review_result
 from pantree_pipeline.core.ports import StoredHistory, StoredSubscription
 from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
+from pantree_recommendation import convert_review as convert_recommendation
 from pantree_recommendation.__main__ import build as build_recommendation
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.server import running
@@ -314,3 +315,16 @@ async def test_what_an_engine_keeps_is_changed_there() -> None:
     assert "Milk (a): deliver less often." in printed.stdout
     assert "Change it in Recharge, which keeps it, before 2026-06-02 04:00 UTC." in printed.stdout
     assert "Milk (b): deliver less often, every 3 weeks." in printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("cancel_on", "expires_on", "end_date"),
+    [("", "", ""), ("2026-07-01", "", "2026-07-01"), ("2026-07-01", "2026-06-20", "2026-06-20")],
+)
+def test_request_has_the_end_of_a_subscription(cancel_on: str, expires_on: str, end_date: str) -> None:
+    one = stored(subscription.SubscribedItem(name="Milk"))
+    one.payload.cancel_on, one.payload.expires_on = cancel_on, expires_on  # type: ignore[attr-defined]
+    found = review_request([one], None, date(2026, 6, 2), datetime(2026, 6, 2, 12, tzinfo=UTC))
+    assert found.subscriptions[0].end_date == end_date
+    (state,) = convert_recommendation.review_request(found).subscriptions
+    assert state.end_day == (day_number(date.fromisoformat(end_date)) if end_date else None)
