@@ -196,7 +196,7 @@ async def test_tables_whose_rows_are_deleted_are_vacuumed(history: History, data
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         rows = await connection.execute("SELECT relname FROM pg_stat_user_tables WHERE vacuum_count = 0")
         others = {name for (name,) in await rows.fetchall()}
-    assert others == {"tenant", "tenant_usage", "erasure", "applied_ledger", "schema_migration"}
+    assert others == {"tenant", "tenant_clock", "tenant_usage", "erasure", "applied_ledger", "schema_migration"}
 
 
 async def test_erased_content_is_not_in_the_files_of_tables_after_a_full_vacuum(

@@ -11,3 +11,10 @@ export * from "./generated/messages/pantree/purchase/v1/purchase_pb.js";
 export * from "./generated/messages/pantree/recommendation/v1/recommendation_service_pb.js";
 export * from "./generated/messages/pantree/simulation/v1/simulation_service_pb.js";
 export * from "./generated/messages/pantree/vector/v1/vector_service_pb.js";
+// Recommendation has messages of the same names, which only the pipeline uses.
+export {
+  type ReviewSubscriptionsRequest,
+  ReviewSubscriptionsRequestSchema,
+  type ReviewSubscriptionsResponse,
+  ReviewSubscriptionsResponseSchema,
+} from "./generated/messages/pantree/pipeline/v1/pipeline_service_pb.js";
