@@ -215,7 +215,14 @@ type ForBackEnds =
   | "advanceTestClock"
   | "recordDelivery"
   | "listDeliveries"
-  | "listEvents";
+  | "listEvents"
+  | "createWebhook"
+  | "listWebhooks"
+  | "deleteWebhook"
+  | "testWebhook"
+  | "rotateWebhookSecret"
+  | "replayWebhook"
+  | "listDeadLetters";
 
 test("the client covers every public method of the contract that pages may call", () => {
   const methods: Record<Exclude<keyof typeof ROUTES, ForBackEnds>, keyof PantreeClient> = {
