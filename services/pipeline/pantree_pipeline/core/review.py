@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pantree_domain.listed_deliveries import units_not_delivered
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.household import Household
 from pantree_pipeline.core.what_if import packs_in
 
 _UNIT_DIGITS = 6
 _MIN_UNITS = 1e-6
-# A shop may list a delivery on the day of its order, of its dispatch or of its arrival.
-_MAX_DAYS_APART = 2
 
 
 class PurchasedUnits(NamedTuple):
@@ -59,25 +58,13 @@ def purchases_of(history: PurchaseHistory, household: Household, name: str) -> P
 def without_deliveries(
     purchases: Sequence[PurchasedUnits], delivered: Sequence[PurchasedUnits]
 ) -> list[PurchasedUnits]:
-    """Purchases without those that are deliveries.
-
-    A delivery is in the purchases of its day or of the closest days within two, up to its units.
-
-    Args:
-        purchases: by day.
-        delivered: units that arrived.
-    """
-    units = {one.day: one.units for one in purchases}
-    # Each of them first takes what is on its own day.
-    left = [one.units for one in delivered]
-    for distance in range(_MAX_DAYS_APART + 1):
-        for number, one in enumerate(delivered):
-            for day in dict.fromkeys((one.day - distance, one.day + distance)):
-                taken = min(left[number], units.get(day, 0.0))
-                if taken > 0:
-                    units[day] -= taken
-                    left[number] -= taken
-    return [PurchasedUnits(day, round(left, _UNIT_DIGITS)) for day, left in units.items() if left >= _MIN_UNITS]
+    """Purchases without those that are deliveries (`units_not_delivered`)."""
+    left = units_not_delivered(purchases, delivered)
+    return [
+        one._replace(units=round(units, _UNIT_DIGITS))
+        for one, units in zip(purchases, left, strict=True)
+        if units >= _MIN_UNITS
+    ]
 
 
 def packs_of(household: Household, name: str) -> frozenset[str]:

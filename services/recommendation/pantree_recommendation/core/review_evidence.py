@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from pantree_domain.listed_deliveries import units_not_delivered
 from pantree_recommendation.core.review_state import (
     DeliveryRecord,
     DeliveryStatus,
@@ -26,8 +27,6 @@ USE_DAYS = 182
 """Use is what was supplied in half a year, so that a season or a guest does not decide."""
 MIN_SUPPLIES = 3
 """Two intervals are the fewest that show a pace."""
-DELIVERY_TOLERANCE_DAYS = 2
-"""A delivery may be listed among the purchases a little before or after its day."""
 ADVISED = "stock_at_home"
 """Reason of a skip that a review advised: what led to it has counted already."""
 
@@ -68,21 +67,13 @@ def shop_purchases(state: SubscriptionState, as_of_day: int) -> list[ItemPurchas
 
     A delivery past its cut-off may be listed before its day.
     """
-    came: defaultdict[int, float] = defaultdict(float)
-    for delivery in state.deliveries:
-        if has_arrived(delivery, as_of_day) or (delivery.status not in _NOT_COMING and not delivery.is_open):
-            came[delivery.day] += (
-                delivery.quantity if delivery.delivered_quantity is None else delivery.delivered_quantity
-            )
+    came = [
+        (one.day, one.quantity if one.delivered_quantity is None else one.delivered_quantity)
+        for one in state.deliveries
+        if has_arrived(one, as_of_day) or (one.status not in _NOT_COMING and not one.is_open)
+    ]
     bought = [one for one in state.purchases if one.day <= as_of_day]
-    left = [one.quantity for one in bought]
-    # Nearest first.
-    for distance in range(DELIVERY_TOLERANCE_DAYS + 1):
-        for number, one in enumerate(bought):
-            for day in sorted({one.day - distance, one.day + distance} & came.keys()):
-                units = min(came[day], left[number])
-                came[day] -= units
-                left[number] -= units
+    left = units_not_delivered([(one.day, one.quantity) for one in bought], came)
     return [one._replace(quantity=units) for one, units in zip(bought, left, strict=True) if units > 0]
 
 
