@@ -61,6 +61,15 @@ class _Cache(FunctionCache):
         except (AttributeError, ImportError):
             self.flush()  # type: ignore[no-untyped-call]
             return None
+        except PermissionError:  # written by another user
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(PermissionError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+            # Parts keep private what they write, but machine code holds no purchases, and other users may run it.
+            for path in Path(self._cache_path).glob(f"{Path(self._cache_file._index_name).stem}.*"):
+                path.chmod(path.stat().st_mode | 0o444)
 
 
 class _InstalledCache(_Cache):

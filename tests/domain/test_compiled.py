@@ -51,6 +51,27 @@ def test_code_compiled_at_installation_is_loaded_from_a_read_only_directory(tmp_
         kept.chmod(0o755)
 
 
+def test_code_that_another_user_compiled(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    variables = {**os.environ, "HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": ""}
+
+    def run(*before: str) -> str:
+        command = [*before, sys.executable, "-c", "import os; os.umask(0o077); import kernel"]
+        result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert run() == "42 0\n"
+    found = [file for file in (tmp_path / "__pycache__").iterdir() if file.suffix in (".nbi", ".nbc")]
+    assert len(found) == 2
+    assert all(file.stat().st_mode & 0o444 == 0o444 for file in found)
+    # As another user would see private files of an older version: root gives up its right to read anything.
+    for file in found:
+        file.chmod(0)
+    giving_up = [] if os.getuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    assert run(*giving_up) == "42 0\n"
+
+
 POINT = """
 from typing import NamedTuple
 from pantree_domain.compiled import compiled
