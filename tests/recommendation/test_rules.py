@@ -108,6 +108,19 @@ def test_first_delivery_and_need_probability_are_checked() -> None:
     ]
 
 
+def test_columns_of_delivery_options_have_equal_lengths() -> None:
+    columns = [field.name for field in frequency.DeliveryOptions.DESCRIPTOR.fields]
+    for left_out in columns:
+        uneven = candidate()
+        for name in columns:
+            getattr(uneven.frequency.delivery_options, name).extend([] if name == left_out else [1])
+        found = [field.rpartition(".")[2] for field in violated_fields(uneven)]
+        if left_out == "interval_days":
+            assert found == columns[1:]
+        else:
+            assert found == ([] if left_out == "expected_units_on_hand" else [left_out])
+
+
 def test_interval_and_due_day_are_optional_only_after_one_purchase() -> None:
     for purchase_count, expected in ((1, []), (2, ["mean_interval_days", "next_due_date"])):
         bought = candidate(purchase_count=purchase_count, next_due_date="")

@@ -12,6 +12,8 @@ from pantree_runtime.purchase_columns import check_columns
 from pantree_runtime.validation import LAST_DAY, Rule, Violations, parse_day
 
 _LADDER_DAYS = frozenset(step.interval_days for step in LADDER)
+_OPTIONAL_COLUMN = "expected_units_on_hand"
+_OPTION_COLUMNS = [field.name for field in frequency.DeliveryOptions.DESCRIPTOR.fields if field.name != "interval_days"]
 
 
 def check_request(request: messages.RecommendRequest, violations: Violations) -> None:
@@ -50,7 +52,18 @@ def _evidence_problems(item: frequency.ItemFrequency, as_of: str) -> list[tuple[
             problems.append(("recommended_interval_days", f"must be one of {steps}, or 0; is {interval_days}"))
         if item.need == frequency.NEED_UNSPECIFIED:
             problems.append(("need", "is required with recommended_interval_days"))
+    if item.HasField("delivery_options"):
+        problems += _option_problems(item.delivery_options)
     return problems
+
+
+def _option_problems(options: frequency.DeliveryOptions) -> list[tuple[str, str]]:
+    count = len(options.interval_days)
+    return [
+        (f"delivery_options.{name}", f"must have one element for each of the {count:,} interval_days")
+        for name in _OPTION_COLUMNS
+        if (length := len(getattr(options, name))) != count and (length or name != _OPTIONAL_COLUMN)
+    ]
 
 
 def _check_neighborhood(message: vector.Neighborhood, violations: Violations) -> None:
