@@ -11,6 +11,8 @@ from pantree_runtime.errors import FieldViolation, InvalidInput
 
 # 2200-01-01
 _YEARS = (0, 7_258_118_400 * MICROSECONDS)
+# Databases have numbers of 64 bits.
+_MAX_NUMBER = 2**63 - 1
 
 
 def time_text(instant: int) -> str:
@@ -50,6 +52,13 @@ def page_token(*values: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
 
 
+def _can_be_stored(value: int | str) -> bool:
+    """Whether a row may have a value: no text has NUL or half a character, and no number is negative."""
+    if isinstance(value, int):
+        return 0 <= value <= _MAX_NUMBER
+    return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
+
+
 def read_page_token(
     token: str,
     kinds: tuple[type, ...],
@@ -63,9 +72,13 @@ def read_page_token(
     """
     try:
         values = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         values = None
-    if not isinstance(values, list) or [type(value) for value in values] != list(kinds):
+    if (
+        not isinstance(values, list)
+        or [type(value) for value in values] != list(kinds)
+        or not all(map(_can_be_stored, values))
+    ):
         raise InvalidInput([FieldViolation(field, f"must be {expected}, or empty")])
     return tuple(values)
 
