@@ -151,7 +151,10 @@ def test_every_part_has_an_extra() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     assert {part.name for part in ALL_PARTS} <= set(extras)
     # What is large and few need is installed by name.
-    by_name = {"all", "batch", "batch-spark", "demo", "fitting", "gateway-core", "qdrant", "sentence-transformers"}
+    by_name = {
+        "all", "batch", "batch-kafka", "batch-spark", "demo", "fitting", "gateway-core", "qdrant",
+        "sentence-transformers",
+    }  # fmt: skip
     assert set(re.findall(r"\w+", extras["all"][0].split("[")[1])) == set(extras) - by_name
 
 

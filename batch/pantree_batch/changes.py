@@ -63,17 +63,29 @@ def _change_id(kind: str, old: dict[str, Any] | None, new: dict[str, Any] | None
 
 
 class ChangeSink(Protocol):
-    """Takes changes. A Kafka producer would be another one."""
+    """Takes changes."""
+
+    batch_size: int
+    """Changes to send at a time."""
 
     def send(self, changes: Sequence[dict[str, Any]]) -> None:
-        """Delivers some changes, in order; returns once they are accepted."""
+        """Delivers some changes, in order; returns once they are accepted.
+
+        Raises:
+            BatchError: if they are not.
+        """
+
+    def finish(self) -> None:
+        """Ends the delivery after the last change."""
 
     def close(self) -> None:
-        """Ends the delivery after the last change."""
+        """Releases files and connections; also called when sending failed, and may be repeated."""
 
 
 class FileSink:
     """Writes JSON lines; the file appears when it is complete."""
+
+    batch_size = WEBHOOK_BATCH
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -85,14 +97,21 @@ class FileSink:
         for change in changes:
             self._stream.write(text_of(change) + "\n")
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Gives the file its name."""
         self._stream.close()
         self._unfinished.replace(self._file)
 
+    def close(self) -> None:
+        """Removes a file that is not complete."""
+        self._stream.close()
+        self._unfinished.unlink(missing_ok=True)
+
 
 class WebhookSink:
     """Sends JSON lines with POST. A repeated request has the same `Idempotency-Key`."""
+
+    batch_size = WEBHOOK_BATCH
 
     def __init__(self, client: Any, url: str, token: str = "", sleep: Callable[[float], None] = time.sleep) -> None:
         """Takes an `httpx.Client`."""
@@ -128,24 +147,34 @@ class WebhookSink:
                     break
         raise BatchError(f"the webhook does not accept changes: {problem}; send them again, their ids stay the same")
 
+    def finish(self) -> None:
+        """Does nothing: every request was answered."""
+
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
 
 
-def send_changes(found: Iterator[dict[str, Any]], sink: ChangeSink, batch_size: int = WEBHOOK_BATCH) -> dict[str, int]:
-    """Sends all changes in batches; their number by kind."""
+def send_changes(found: Iterator[dict[str, Any]], sink: ChangeSink) -> dict[str, int]:
+    """Sends all changes in batches, and closes the sink; their number by kind.
+
+    Raises:
+        BatchError: if the sink does not accept a change.
+    """
     counts = {"added": 0, "changed": 0, "removed": 0}
     batch: list[dict[str, Any]] = []
-    for change in found:
-        counts[change["change"]] += 1
-        batch.append(change)
-        if len(batch) == batch_size:
+    try:
+        for change in found:
+            counts[change["change"]] += 1
+            batch.append(change)
+            if len(batch) == sink.batch_size:
+                sink.send(batch)
+                batch = []
+        if batch:
             sink.send(batch)
-            batch = []
-    if batch:
-        sink.send(batch)
-    sink.close()
+        sink.finish()
+    finally:
+        sink.close()
     return counts
 
 

@@ -10,6 +10,7 @@ The directory of the nights holds
 Everything may be repeated: a night that was stopped continues with what is missing.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def run_night(
         options: of the run.
         bucket_count: of the table; the same every night, or runs cannot be compared.
         engine: runs the buckets; closed at the end.
-        sink: takes the changes; by default a file in `changes/`.
+        sink: takes the changes; by default a file in `changes/`. Closed at the end.
         keep_runs: published runs to keep, the one that was sent last among them; 0 keeps all.
         max_rejected_ratio: share of the households above which the run stops.
         progress: gets the progress.
@@ -77,29 +78,30 @@ def run_night(
     Raises:
         BatchError: if the purchases or the table are invalid, or the run stopped.
     """
-    out = directory / RUNS
-    day = directory / TABLES / f"as_of={options.as_of.isoformat()}"
-    out.mkdir(parents=True, exist_ok=True)
-    shared = _Shared(engine)
-    try:
-        if not (day / TABLE_FILE).exists():
-            day.parent.mkdir(exist_ok=True)
-            lay_out(purchases, day, bucket_count)
-        for stopped in _stopped_runs(out, options):
-            try:
-                resume(out, stopped, engine=shared, max_rejected_ratio=max_rejected_ratio, progress=progress)
-            except BatchError as error:
-                on_problem(str(error))
-        state = score(day, out, options, engine=shared, max_rejected_ratio=max_rejected_ratio, progress=progress)
-    finally:
-        engine.close()
-    before_id, counts = _send(directory, state.run_id, sink)
-    for table in (directory / TABLES).glob("as_of=*"):
-        if table.name < day.name:
-            remove_directory(table)
-    if keep_runs:
-        _remove_old_runs(out, keep_runs, state.run_id)
-    return Night(state, before_id, counts)
+    with contextlib.nullcontext() if sink is None else contextlib.closing(sink):
+        out = directory / RUNS
+        day = directory / TABLES / f"as_of={options.as_of.isoformat()}"
+        out.mkdir(parents=True, exist_ok=True)
+        shared = _Shared(engine)
+        try:
+            if not (day / TABLE_FILE).exists():
+                day.parent.mkdir(exist_ok=True)
+                lay_out(purchases, day, bucket_count)
+            for stopped in _stopped_runs(out, options):
+                try:
+                    resume(out, stopped, engine=shared, max_rejected_ratio=max_rejected_ratio, progress=progress)
+                except BatchError as error:
+                    on_problem(str(error))
+            state = score(day, out, options, engine=shared, max_rejected_ratio=max_rejected_ratio, progress=progress)
+        finally:
+            engine.close()
+        before_id, counts = _send(directory, state.run_id, sink)
+        for table in (directory / TABLES).glob("as_of=*"):
+            if table.name < day.name:
+                remove_directory(table)
+        if keep_runs:
+            _remove_old_runs(out, keep_runs, state.run_id)
+        return Night(state, before_id, counts)
 
 
 class _Shared:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def test_webhook_gets_equal_keys_for_equal_batches(out: Path) -> None:
     for _ in range(2):
         client = httpx.Client(transport=httpx.MockTransport(answer))
         sink = WebhookSink(client, "https://crm.example/offers", "secret", sleep=lambda seconds: None)
-        send_changes(changes(out, "a", "b"), sink, batch_size=2)
+        sink.batch_size = 2
+        send_changes(changes(out, "a", "b"), sink)
     keys = [request.headers["Idempotency-Key"] for request in requests]
     assert keys == [keys[0], keys[0], keys[2], keys[0], keys[2]]
     assert requests[0].headers["Authorization"] == "Bearer secret"
@@ -73,6 +75,21 @@ def test_webhook_that_refuses_ends_the_delivery(out: Path) -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(401)))
     with pytest.raises(BatchError, match="answered 401"):
         send_changes(changes(out, "a", "b"), WebhookSink(client, "https://crm.example/offers"))
+    assert client.is_closed
+
+
+def test_file_that_is_not_complete_is_removed(out: Path, tmp_path: Path) -> None:
+    def failing() -> Iterator[dict[str, Any]]:
+        yield from changes(out, "a", "b")
+        raise BatchError("a file of the run is missing")
+
+    (tmp_path / "changes.jsonl").write_text("of an earlier night\n")
+    sink = FileSink(tmp_path / "changes.jsonl")
+    sink.batch_size = 1
+    with pytest.raises(BatchError, match="is missing"):
+        send_changes(failing(), sink)
+    assert (tmp_path / "changes.jsonl").read_text() == "of an earlier night\n"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_runs_with_different_buckets_are_refused(out: Path) -> None:

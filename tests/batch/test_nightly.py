@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,9 +50,38 @@ def purchases(tmp_path: Path) -> Path:
     return write(tmp_path / "purchases.parquet", population(6))
 
 
-def night(purchases: Path, directory: Path, day: date, engine: InThisProcess, keep_runs: int = 0) -> Night:
+class Recorded:
+    """A sink that keeps what it gets, or refuses it."""
+
+    batch_size = 2
+
+    def __init__(self, problem: str = "") -> None:
+        self._problem = problem
+        self.sent: list[dict[str, Any]] = []
+        self.calls: list[str] = []
+
+    def send(self, changes: Sequence[dict[str, Any]]) -> None:
+        if self._problem:
+            raise BatchError(self._problem)
+        self.sent += changes
+
+    def finish(self) -> None:
+        self.calls.append("finish")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def night(
+    purchases: Path,
+    directory: Path,
+    day: date,
+    engine: InThisProcess,
+    keep_runs: int = 0,
+    sink: Recorded | None = None,
+) -> Night:
     options = ScoreOptions(day, wave_buckets=1)
-    return run_night(purchases, directory, options, BUCKETS, engine=engine, keep_runs=keep_runs)
+    return run_night(purchases, directory, options, BUCKETS, engine=engine, keep_runs=keep_runs, sink=sink)
 
 
 def days_of(directory: Path) -> list[str]:
@@ -100,6 +130,24 @@ def test_next_night_resumes_the_stopped_one_and_loses_no_change(purchases: Path,
     assert [state.published for state in states_of(nights / "runs")] == [True] * 3
     # Nobody has got the changes of the second night.
     assert third.before_id == first.run.run_id
+
+
+def test_sink_is_closed_however_the_night_ends(purchases: Path, tmp_path: Path) -> None:
+    nights, tomorrow = tmp_path / "nights", AS_OF + timedelta(days=1)
+    sinks = [Recorded(), Recorded(), Recorded("refused"), Recorded()]
+    # Nothing is sent in the first night, nor in one that stops.
+    first = night(purchases, nights, AS_OF, InThisProcess(), sink=sinks[0])
+    with pytest.raises(RunFailed):
+        night(purchases, nights, tomorrow, InThisProcess(failing_wave=1), sink=sinks[1])
+    with pytest.raises(BatchError, match="refused"):
+        night(purchases, nights, tomorrow, InThisProcess(), sink=sinks[2])
+    assert ["finish" in sink.calls for sink in sinks[:3]] == [False] * 3
+    # A night whose changes were refused sends them when it is repeated.
+    again = night(purchases, nights, tomorrow, InThisProcess(), sink=sinks[3])
+    assert again.before_id == first.run.run_id
+    assert len(sinks[3].sent) == sum(again.change_counts.values()) > 0
+    assert sinks[3].calls[0] == "finish"
+    assert ["close" in sink.calls for sink in sinks] == [True] * 4
 
 
 def test_run_that_cannot_be_resumed_does_not_stop_the_night(purchases: Path, tmp_path: Path) -> None:

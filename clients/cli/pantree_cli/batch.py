@@ -19,6 +19,7 @@ from rich.table import Table
 from pantree_cli.help import examples
 
 if TYPE_CHECKING:
+    from pantree_batch.changes import ChangeSink
     from pantree_batch.engine import Engine
     from pantree_batch.run import Progress, RunState
 
@@ -60,6 +61,21 @@ MaxRejected = Annotated[
 ]
 Metrics = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File to keep up to date with metrics in Prometheus's format.")
+]
+Topic = Annotated[str, typer.Option(metavar="TOPIC", help="Topic of Kafka that gets the changes.")]
+BootstrapServers = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT,…", envvar="PANTREE_BATCH_KAFKA_SERVERS", help="Servers of Kafka, separated by commas."
+    ),
+]
+KafkaConfig = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="PANTREE_BATCH_KAFKA_CONFIG",
+        help="File of librdkafka's settings, such as security.protocol=SASL_SSL, one a line.",
+    ),
 ]
 _CPUS = os.cpu_count() or 1
 
@@ -203,42 +219,45 @@ def status(out: Out) -> None:
     epilog=examples(
         "pantree batch changes runs/ RUN_A RUN_B --to file --file changes.jsonl",
         "pantree batch changes runs/ RUN_A RUN_B --to webhook --url URL",
+        "pantree batch changes runs/ RUN_A RUN_B --to kafka --topic offers",
     )
 )
 def changes(
     out: Out,
     run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="Earlier run.")],
     run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Later run.")],
-    to: Annotated[str, typer.Option(metavar="file|webhook", help="Where the changes go.")] = "file",
+    to: Annotated[str, typer.Option(metavar="file|webhook|kafka", help="Where the changes go.")] = "file",
     file: Annotated[Path, typer.Option(metavar="FILE", help="File of JSON lines to write.")] = Path("changes.jsonl"),
     url: Annotated[str, typer.Option(metavar="URL", help="Address of the webhook.")] = "",
     token: Annotated[
         str, typer.Option(metavar="TOKEN", envvar="PANTREE_BATCH_WEBHOOK_TOKEN", help="Bearer token of the webhook.")
     ] = "",
+    topic: Topic = "",
+    bootstrap_servers: BootstrapServers = "",
+    kafka_config: KafkaConfig = None,
 ) -> None:
     """Send what changed from one run to another.
 
     These are offers that were added, changed or removed.
     """
     _check_installed()
-    from pantree_batch.changes import ChangeSink, FileSink, WebhookSink, send_changes
+    from pantree_batch.changes import FileSink, send_changes
     from pantree_batch.changes import changes as find
 
-    if to not in ("file", "webhook"):
-        raise typer.BadParameter(f"must be file or webhook; is {to}", param_hint="--to")
-    if to == "webhook" and not url.startswith(("http://", "https://")):
-        raise typer.BadParameter("must be a URL such as https://crm.example/offers", param_hint="--url")
+    if to not in ("file", "webhook", "kafka"):
+        raise typer.BadParameter(f"must be file, webhook or kafka; is {to}", param_hint="--to")
+    if to == "kafka":
+        _check_kafka(topic)
+    if to == "webhook":
+        _check_url(url)
     with _translated_errors():
         # Before a file is opened: whether there are such runs.
         found = find(out, run_a, run_b)
         first = next(found, None)
-        sink: ChangeSink
-        if to == "file":
-            sink = FileSink(file)
+        if to == "kafka":
+            sink = _kafka_sink(topic, bootstrap_servers, kafka_config)
         else:
-            import httpx
-
-            sink = WebhookSink(httpx.Client(timeout=30), url, token)
+            sink = FileSink(file) if to == "file" else _webhook_sink(url, token)
 
         def all_changes() -> Iterator[dict[str, object]]:
             if first is not None:
@@ -247,7 +266,34 @@ def changes(
 
         counts = send_changes(all_changes(), sink)
     summary = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-    console.print(f"{summary}: {file if to == 'file' else url}")
+    target = {"file": str(file), "webhook": url, "kafka": f"topic {topic}"}[to]
+    console.print(f"{summary}: {target}", soft_wrap=True)
+
+
+def _check_url(url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("must be a URL such as https://crm.example/offers", param_hint="--url")
+
+
+def _check_kafka(topic: str) -> None:
+    if not topic:
+        raise typer.BadParameter("must name the topic that gets the changes", param_hint="--topic")
+    if importlib.util.find_spec("confluent_kafka") is None:
+        raise typer.BadParameter("Kafka needs more packages: pip install 'pantree[batch-kafka]'", param_hint="--topic")
+
+
+def _webhook_sink(url: str, token: str) -> "ChangeSink":
+    import httpx
+
+    from pantree_batch.changes import WebhookSink
+
+    return WebhookSink(httpx.Client(timeout=30), url, token)
+
+
+def _kafka_sink(topic: str, servers: str, config: Path | None) -> "ChangeSink":
+    from pantree_batch.kafka import KafkaSink, read_settings
+
+    return KafkaSink.open(servers, topic, read_settings(config) if config else {})
 
 
 @batch_app.command(epilog=examples("pantree batch nightly purchases/ nights/ --keep-runs 14"))
@@ -273,6 +319,9 @@ def nightly(
     token: Annotated[
         str, typer.Option(metavar="TOKEN", envvar="PANTREE_BATCH_WEBHOOK_TOKEN", help="Bearer token of the webhook.")
     ] = "",
+    topic: Topic = "",
+    bootstrap_servers: BootstrapServers = "",
+    kafka_config: KafkaConfig = None,
     metrics: Metrics = None,
 ) -> None:
     """Lay out, score and send the changes, every night.
@@ -280,20 +329,22 @@ def nightly(
     A scheduler runs it. The command may be repeated: it does what is missing.
     It first resumes a run of an earlier night that was stopped.
     """
-    if url and not url.startswith(("http://", "https://")):
-        raise typer.BadParameter("must be a URL such as https://crm.example/offers", param_hint="--url")
+    if url and topic:
+        raise typer.BadParameter("changes go to a webhook or to Kafka, not to both", param_hint="--url")
+    if url:
+        _check_url(url)
+    if topic:
+        _check_kafka(topic)
     chosen = _engine(engine, workers, master, conf)
-    from pantree_batch.changes import WebhookSink
     from pantree_batch.nightly import RUNS, run_night
     from pantree_batch.run import ScoreOptions
 
     day = (as_of or datetime.now()).date()
-    sink = None
-    if url:
-        import httpx
-
-        sink = WebhookSink(httpx.Client(timeout=30), url, token)
     with _translated_errors(), _progress(metrics) as progress:
+        # Before the night's work, which a wrong setting would make worthless.
+        sink = _webhook_sink(url, token) if url else None
+        if topic:
+            sink = _kafka_sink(topic, bootstrap_servers, kafka_config)
         night = run_night(
             purchases,
             directory,
