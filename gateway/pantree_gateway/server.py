@@ -48,7 +48,12 @@ class _Server(uvicorn.Server):
         Does nothing when called again.
         """
         accepted: list[socket.socket] = []
+        loop = asyncio.get_running_loop()
         listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            loop.remove_reader(listener.fileno())
+        # Without uvloop, a connection that was accepted in this turn is served in the next one, if the server is open.
+        await asyncio.sleep(0)
         for listener in listeners:
             listener.setblocking(False)
             with contextlib.suppress(OSError):  # raised when none is left
@@ -56,11 +61,12 @@ class _Server(uvicorn.Server):
                     accepted.append(listener.accept()[0])
         for server in self.servers:
             server.close()
-        loop = asyncio.get_running_loop()
         for connection in accepted:
             connection.setblocking(False)
-            with contextlib.suppress(OSError):  # the client left
+            try:
                 await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+            except OSError:  # the client left
+                connection.close()
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class

@@ -32,6 +32,7 @@ from pantree_client import (
     TooLarge,
     Unauthenticated,
 )
+from tests.tcp import serving_tcp
 
 BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
 STARTED = {"customer_id": "cust_001", "month_count": 1, "seed": 1, "as_of": "2026-11-23"}
@@ -71,9 +72,8 @@ async def http_server(answers: Answers) -> AsyncIterator[tuple[str, list[dict[st
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
+    async with serving_tcp(answer) as port:
+        yield f"http://127.0.0.1:{port}", requests
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from pantree_cli.mesh import PARTS, ServiceKind, free_ports
 from tests.cluster_simulation.pods import CommandFailed, Image, passes_probe, run, until
+from tests.tcp import serving_tcp
 
 HOST = "127.0.0.1"
 
@@ -21,9 +22,11 @@ def test_image_has_the_environment_of_the_dockerfile(part: ServiceKind) -> None:
 
 async def test_tcp_probe_passes_if_the_port_is_open() -> None:
     (free,) = free_ports(1)
-    server = await asyncio.start_server(lambda _, writer: writer.close(), HOST, 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with serving_tcp(close) as port:
         assert await passes_probe({"tcpSocket": {"port": "own"}, "timeoutSeconds": 1}, HOST, {"own": port})
     assert not await passes_probe({"tcpSocket": {"port": free}, "timeoutSeconds": 1}, HOST, {})
 
@@ -51,9 +54,7 @@ async def test_http_probe_passes_for_status_below_400() -> None:
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         writer.close()
 
-    server = await asyncio.start_server(answer, HOST, 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving_tcp(answer) as port:
         for path, expected in (("/good", True), ("/bad", False)):
             probe = {"httpGet": {"port": port, "path": path}, "timeoutSeconds": 5}
             assert await passes_probe(probe, HOST, {}) is expected

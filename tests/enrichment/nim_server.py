@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.enrichment.nim_stub import entry, items_of
+from tests.tcp import serving_tcp
 
 # Handles a call: its JSON body, its items, and where to write the response.
 Behavior = Callable[[dict[str, Any], list[dict[str, Any]], asyncio.StreamWriter], Awaitable[None]]
@@ -25,7 +26,7 @@ class Silent:
 async def silent_server() -> AsyncIterator[Silent]:
     """Runs a silent server."""
     silent = Silent()
-    async with _serving(lambda reader, writer: _count(silent, reader)) as port:
+    async with serving_tcp(lambda reader, writer: _count(silent, reader)) as port:
         silent.port = port
         yield silent
 
@@ -66,39 +67,9 @@ async def nim_at_loopback(behavior: Behavior) -> AsyncIterator[NimServer]:
                 if writer.is_closing():
                     return
 
-    async with _serving(handle) as port:
+    async with serving_tcp(handle) as port:
         server.address = f"127.0.0.1:{port}"
         yield server
-
-
-@contextlib.asynccontextmanager
-async def _serving(
-    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[int]:
-    """Port of a server; connections are aborted at the end."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handle(reader, writer)
-        except asyncio.CancelledError:
-            pass  # the context is over
-        finally:
-            tasks.discard(task)
-            writer.transport.abort()
-
-    server = await asyncio.start_server(tracked, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
 
 
 def http(status: int, body: bytes, **headers: str) -> bytes:

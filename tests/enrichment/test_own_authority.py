@@ -10,6 +10,7 @@ import pytest
 from pantree_enrichment.backends.nim import open_client
 from scripts.make_certificates import Authority
 from tests.enrichment.nim_server import http
+from tests.tcp import serving_tcp
 
 
 async def test_server_with_a_certificate_of_the_users_own_authority_is_trusted(tmp_path: Path) -> None:
@@ -23,8 +24,8 @@ async def test_server_with_a_certificate_of_the_users_own_authority_is_trusted(t
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
-        url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    async with serving_tcp(answer, ssl=context) as port:
+        url = f"https://localhost:{port}"
         async with open_client(url, "", max_calls=1) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get("/v1/models")

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 
 from pantree_cli.mesh import PARTS, ProcessMesh, ServiceKind, free_ports
-from tests.faults.proxy import HOST, Proxy, proxies_of
+from tests.faults.proxy import Proxy, proxies_of
+from tests.tcp import HOST
 
 MAX_START_SECONDS = 120.0
 _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-HOST = "127.0.0.1"
+from tests.tcp import HOST, close_server, let_callbacks_run
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -29,13 +30,9 @@ class Proxy:
     async def close(self) -> None:
         """Ends all connections."""
         assert self._server is not None
-        # asyncio leaks the socket of a connection that it accepts in the same turn in which its server is closed.
-        for listening in self._server.sockets:
-            asyncio.get_running_loop().remove_reader(listening.fileno())
-        await _let_callbacks_run()
-        self._server.close()
+        await close_server(self._server)
         await self.drop_connections()
-        await _let_callbacks_run()  # sockets of aborted transports are closed
+        await let_callbacks_run()  # sockets of aborted transports are closed
 
     def set_delay(self, delay_seconds: float) -> None:
         """Delays every chunk; 0 disables the delay."""
@@ -103,11 +100,6 @@ class Proxy:
             await writer.drain()
         with contextlib.suppress(OSError):
             writer.write_eof()
-
-
-async def _let_callbacks_run() -> None:
-    for _ in range(10):  # accepting, connecting, serving and closing take one turn of the event loop each
-        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

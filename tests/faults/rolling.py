@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pantree_cli.mesh import PARTS, ProcessMesh, ServiceKind, free_ports
 from tests.faults.load import Load, Outcome, Tally, requests_of
 from tests.faults.mesh import MAX_START_SECONDS
-from tests.faults.proxy import HOST
 from tests.faults.run import references_of
+from tests.tcp import HOST
 
 _REPLICAS = 2
 _PAUSE_BETWEEN_RESTARTS_SECONDS = 0.5

@@ -9,8 +9,9 @@ import pytest
 from pantree_cli.mesh import PARTS
 from tests.faults.load import Outcome
 from tests.faults.mesh import FAKETIME, Fault
-from tests.faults.proxy import HOST, Proxy
+from tests.faults.proxy import Proxy
 from tests.faults.run import break_repeatedly
+from tests.tcp import HOST, serving_tcp
 
 SEED = 9
 # Starts two meshes, one of them with a slow store.
@@ -49,10 +50,10 @@ async def test_proxy_forwards_delays_and_cuts() -> None:
                 writer.write(line)
         await close(writer)
 
-    server = await asyncio.start_server(echo, HOST, 0)
-    proxy = Proxy(server.sockets[0].getsockname()[1])
-    await proxy.open()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        proxy = Proxy(await stack.enter_async_context(serving_tcp(echo)))
+        await proxy.open()
+        stack.push_async_callback(proxy.close)
         reader, writer = await asyncio.open_connection(HOST, proxy.port)
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"
@@ -68,6 +69,3 @@ async def test_proxy_forwards_delays_and_cuts() -> None:
         writer.write(b"three\n")
         assert await reader.readline() == b"three\n"
         await close(writer)
-    finally:
-        await proxy.close()
-        server.close()

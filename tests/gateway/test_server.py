@@ -130,6 +130,18 @@ async def test_clients_that_connected_before_the_stop_are_served(mesh: Mesh) -> 
         await asyncio.open_connection(host, int(port))
 
 
+async def test_client_that_is_accepted_in_the_turn_in_which_the_gateway_stops_listening_is_served(mesh: Mesh) -> None:
+    gateway = await start(mesh.settings())
+    host, port = gateway.address.split(":")
+    with socket.create_connection((host, int(port))) as waiting:
+        waiting.setblocking(False)
+        await asyncio.sleep(0)  # in this turn of the event loop asyncio accepts; what serves the connection comes after
+        await asyncio.create_task(gateway._server.stop_accepting())
+        waiting.sendall(b"GET /api/v1/config HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        assert await asyncio.get_running_loop().sock_recv(waiting, 12) == b"HTTP/1.1 200"
+    await gateway.stop(60)
+
+
 async def test_stream_over_the_grace_period_is_closed_with_1012_and_cancelled_upstream(mesh: Mesh) -> None:
     gateway = await start(mesh.settings())
     async with connect(f"ws://{gateway.address}/ws/stream/a") as websocket:

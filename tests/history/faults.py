@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pantree_cli.mesh import free_ports
+from tests.tcp import close_server
 
 
 class Proxy:
@@ -38,7 +39,7 @@ class Proxy:
 
     async def stop(self) -> None:
         """Ends all connections."""
-        self._server.close()
+        await close_server(self._server)
         self.heal()
         while self._tasks:  # connections whose upstream is being opened are cut, too
             self.cut()
@@ -110,7 +111,7 @@ class FailingReceiver:
 
     async def stop(self) -> None:
         """Ends all connections."""
-        self._server.close()
+        await close_server(self._server)
         for writer in self._connections.values():
             writer.transport.abort()
         await asyncio.gather(*self._connections)

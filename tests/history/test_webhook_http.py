@@ -22,6 +22,7 @@ from pantree_history.core.webhooks.addresses import is_public, url_problem
 from pantree_history.core.webhooks.sending import Answer
 from pantree_history.settings import HistorySettings
 from tests.history.test_subscription_routes import mesh
+from tests.tcp import serving_tcp
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 WEEKLY = {"unit": "INTERVAL_UNIT_WEEK", "count": 1}
@@ -36,16 +37,12 @@ class Server:
     port: int = 0
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         return f"http://localhost:{self.port}/hook"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.connections[task] = writer
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -67,15 +64,8 @@ class Server:
 @contextlib.asynccontextmanager
 async def receiving(answer: Callable[[], bytes | None] = lambda: OK) -> AsyncIterator[Server]:
     server = Server(answer)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with serving_tcp(server.serve) as server.port:
         yield server
-    finally:
-        listening.close()
-        for writer in server.connections.values():
-            writer.transport.abort()
-        await asyncio.gather(*server.connections)
 
 
 @contextlib.asynccontextmanager

@@ -41,6 +41,7 @@ from tests.recommendation.container_process import (
 )
 from tests.recommendation.evidence import features
 from tests.recommendation.test_servicer import bananas, request
+from tests.tcp import serving_tcp
 
 CALIBRATED = model_artifact.ModelArtifact(
     ModelName("calibrated", "2"),
@@ -225,10 +226,8 @@ async def test_model_that_takes_too_long_is_a_model_error() -> None:
         await reader.read(-1)  # until the runtime gives up
         writer.close()
 
-    server = await asyncio.start_server(accept_and_wait, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     async with (
-        server,
+        serving_tcp(accept_and_wait) as port,
         serving(runtime_of({"A": f"http://127.0.0.1:{port}"}, model_seconds=0.2)) as url,
     ):
         with pytest.raises(RankerFailure, match="ModelError, HTTP 424"):
