@@ -21,7 +21,7 @@ async def _main(names: list[str], scale: float) -> bool:
             for name in names:
                 result = await attack(mesh, name, scale)
                 print(result.line(), flush=True)
-                for problem in result.problems[:5]:
+                for problem in result.problems[:40]:
                     print(f"  {problem}", flush=True)
                 is_fine = is_fine and not result.problems
     return is_fine

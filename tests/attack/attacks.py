@@ -16,7 +16,8 @@ from pantree.frequency.v1 import frequency_service_pb2, frequency_service_pb2_gr
 from pantree.simulation.v1 import simulation_service_pb2, simulation_service_pb2_grpc
 from pantree.vector.v1 import vector_service_pb2
 from pantree_runtime.status import is_lost_connection
-from tests.attack.mesh import ATTACKER_ADDRESS, ATTACKER_KEY, LEGITIMATE_KEY, LimitedMesh
+from pantree_runtime.tenants import tenant_metadata
+from tests.attack.mesh import ATTACKER_ADDRESS, ATTACKER_KEY, LEGITIMATE_KEY, TEST_TENANT, LimitedMesh
 from tests.attack.random_messages import ENDLESS, METHODS, SERVICES, random_calls
 
 Answers = Counter[str]
@@ -399,23 +400,24 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
             for part in SERVICES
         }
 
-        async def call(part: str, method: Any, data: bytes) -> None:
+        async def call(part: str, method: Any, tenant: str, data: bytes) -> None:
             path = f"/{method.containing_service.full_name}/{method.name}"
+            metadata = tenant_metadata(tenant)
             try:
                 # Later than the deadline, which the part ought to keep.
                 async with asyncio.timeout(2 * _WAIT_SECONDS):
                     if method.client_streaming or method.server_streaming:
                         open_call = (
-                            channels[part].stream_stream(path)(iter([data]), timeout=_WAIT_SECONDS)
+                            channels[part].stream_stream(path)(iter([data]), timeout=_WAIT_SECONDS, metadata=metadata)
                             if method.client_streaming
-                            else channels[part].unary_stream(path)(data, timeout=_WAIT_SECONDS)
+                            else channels[part].unary_stream(path)(data, timeout=_WAIT_SECONDS, metadata=metadata)
                         )
                         async for _ in open_call:
                             if method.name in ENDLESS:
                                 open_call.cancel()
                                 break
                     else:
-                        await channels[part].unary_unary(path)(data, timeout=_WAIT_SECONDS)
+                        await channels[part].unary_unary(path)(data, timeout=_WAIT_SECONDS, metadata=metadata)
                 code = "OK"
                 never_ok.discard(method.full_name)
             except grpc.aio.AioRpcError as error:
@@ -430,11 +432,11 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
             if (sent := sum(answers.values())) % _PROGRESS_MESSAGES == 0:
                 print(f"{sent} random messages: {dict(answers)}", file=sys.stderr, flush=True)
 
-        calls = random_calls(max(int(100_000 * scale), 600), random.Random(14))
+        calls = random_calls(max(int(100_000 * scale), 600), random.Random(14), ("", TEST_TENANT))
 
         async def send() -> None:
-            for part, method, data in calls:  # shared by all senders
-                await call(part, method, data)
+            for one in calls:  # shared by all senders
+                await call(*one)
 
         await asyncio.gather(*(send() for _ in range(_SENDERS)))
     if sum(answers.values()) >= _ENOUGH_MESSAGES:

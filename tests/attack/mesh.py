@@ -20,6 +20,8 @@ from tests.attack.limits import Group, memory_limits, memory_of
 from tests.logs import errors_written_to
 
 ATTACKER_KEY, LEGITIMATE_KEY, OTHER_KEY = "key of the attacker", "key of the shop", "another key of the attacker"
+TEST_TENANT = "sandbox"
+"""The tenant with a test clock."""
 # All of 127.0.0.0/8 is this machine, so that the two have different addresses.
 ATTACKER_ADDRESS, LEGITIMATE_ADDRESS = "127.0.0.2", "127.0.0.1"
 _START_SECONDS = 180.0
@@ -99,6 +101,7 @@ async def limited_mesh(folder: Path) -> AsyncIterator[LimitedMesh]:
         "PANTREE_DRAIN_SECONDS": "1",
         "PANTREE_GATEWAY_CACHE_SECONDS": "0",
         "PANTREE_HISTORY_STORE_URL": f"sqlite://{folder}/history.db",
+        "PANTREE_HISTORY_TEST_TENANTS": json.dumps([TEST_TENANT]),
         "PANTREE_GATEWAY_API_KEYS_FILE": str(_keys(folder)),
     }
     addresses: dict[str, str] = {part.name: settings[part.address_variable] for part in ALL_PARTS}
