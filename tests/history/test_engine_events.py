@@ -14,6 +14,7 @@ from pantree_domain.days import calendar_day, day_number
 from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History
 from pantree_history.core.store import Household
+from pantree_history.core.subscriptions import keeper
 from pantree_history.core.subscriptions.engines.webhooks import read_webhook
 from pantree_history.core.subscriptions.evolve import begin, evolve_all
 from pantree_history.core.subscriptions.keeper import Agreement, Call, Subscriptions, View
@@ -314,10 +315,14 @@ async def test_levers_belong_to_the_engine(part: Part) -> None:
     assert await part.days(RECHARGE_ID) == [("06-12", "delivered"), ("06-26", "planned"), ("07-10", "planned")]
 
 
-async def test_subscription_that_is_kept_here_is_not_taken_over(part: Part) -> None:
+async def test_subscription_that_is_kept_here_is_not_taken_over(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     agreement = Agreement(
         RECHARGE_ID, Item("Milk"), 1, Interval(Unit.WEEK, 1), day_number(date(2026, 6, 5)), 0, "UTC", None, "", "", ""
     )
+    with pytest.raises(InvalidInput, match="must not begin with recharge-"):
+        await part.subscriptions.create(Household("north", "43845860"), agreement, Call())
+    # As earlier versions permitted.
+    monkeypatch.setattr(keeper, "RESERVED_PREFIXES", ())
     await part.subscriptions.create(Household("north", "43845860"), agreement, Call())
     with pytest.raises(AlreadyExists, match="kept here"):
         await part.take("recharge", {"subscription": payloads.recharge()})

@@ -49,11 +49,11 @@ class Addresses(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def mesh() -> AsyncIterator[Addresses]:
+async def mesh(test_tenants: str = "") -> AsyncIterator[Addresses]:
     """Gateway, pipeline, history and recommendation."""
     async with contextlib.AsyncExitStack() as stack:
         specs = [
-            await build_history(HistorySettings(store_url="sqlite://:memory:")),
+            await build_history(HistorySettings(store_url="sqlite://:memory:", test_tenants=test_tenants)),
             await build_recommendation(RecommendationSettings()),
         ]
         history, recommending = [(await stack.enter_async_context(running(spec))).address for spec in specs]
@@ -122,6 +122,24 @@ async def test_advice_is_followed_as_it_is_returned() -> None:
         assert followed.json()["subscription"]["interval_days"] == 21
         stale = await rest.post(f"{customer}/subscriptions/s-0:change", json=milk["change"])
         assert stale.status_code == 412
+
+
+async def test_deliveries_after_the_last_day_of_the_contract_are_left_out() -> None:
+    async with (
+        mesh(test_tenants='[""]') as addresses,
+        httpx.AsyncClient(base_url=addresses.gateway, timeout=30) as rest,
+    ):
+        assert (await rest.post("/api/v1/test-clock:advance", json={"now": "2199-12-20"})).status_code == 200
+        body = {
+            "item": {"name": "Milk"}, "quantity": 1, "anchor_date": "2199-12-25",
+            "interval": {"unit": "INTERVAL_UNIT_WEEK", "count": 1},
+        }  # fmt: skip
+        customer = "/api/v1/customers/4711"
+        assert (await rest.post(f"{customer}/subscriptions", json=body)).status_code == 200
+        for as_of in ("2199-12-20", "2199-12-31"):
+            reviewed = await rest.get(f"{customer}/subscriptions:review", params={"as_of": as_of})
+            assert reviewed.status_code == 200, reviewed.text
+            assert len(reviewed.json()["reviews"]) == 1
 
 
 def stored(

@@ -26,6 +26,7 @@ from pantree_history.core.store import (
 from pantree_history.core.subscriptions.keeper import View
 from pantree_history.core.subscriptions.model import HouseholdPause, Offer
 from pantree_history.core.subscriptions.store import StoredEvents
+from pantree_history.pages import fitting
 from pantree_history.subscriptions import convert as subscriptions_convert
 from pantree_history.texts import page_token, read_page_token, time_text
 from pantree_runtime.errors import AlreadyExists, CustomerErased, InvalidInput
@@ -241,10 +242,10 @@ def purchases_page(stored: StoredLines, size: int, token: str) -> messages.ListP
     """
     after = read_page_token(token, (int, str, str)) if token else None
     rest = stored.lines if after is None else [line for line in stored.lines if _position(line) > after]
-    page = rest[:size]
+    page = fitting([_line_message(line) for line in rest[:size]])
     return messages.ListPurchasesResponse(
-        purchases=[_line_message(line) for line in page],
-        next_page_token=page_token(*_position(page[-1])) if len(rest) > size else "",
+        purchases=page,
+        next_page_token=page_token(*_position(rest[len(page) - 1])) if len(rest) > len(page) else "",
         history_version=stored.state.version,
     )
 

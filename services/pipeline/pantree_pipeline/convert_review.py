@@ -17,6 +17,7 @@ from pantree_pipeline.core.identity import ItemIdentity
 from pantree_pipeline.core.ports import StoredHistory, StoredSubscription
 from pantree_pipeline.core.review import PurchasedUnits, packs_of, purchases_of, without_deliveries
 from pantree_pipeline.core.what_if import packs_in
+from pantree_runtime.validation import LAST_DAY
 
 # Older deliveries and trips say nothing about today.
 _PAST_DAYS = 400
@@ -113,7 +114,7 @@ def _deliveries(
     now: datetime,
 ) -> list[recommendation.ReviewedDelivery]:
     """The deliveries of the subscribed item around the as-of date; earlier items and substitutes are left out."""
-    first, last = as_of - timedelta(days=_PAST_DAYS), as_of + timedelta(days=_FUTURE_DAYS)
+    first, last = as_of - timedelta(days=_PAST_DAYS), min(as_of + timedelta(days=_FUTURE_DAYS), LAST_DAY)
     result = []
     for one in found:
         if not first <= date.fromisoformat(one.date) <= last or _key(one.item) != _key(message.item):

@@ -33,6 +33,7 @@ SUBSCRIPTIONS = (
     "SELECT content FROM subscription WHERE tenant_id = ? AND household_id = ? AND subscription_id > ? "
     "ORDER BY subscription_id LIMIT ?"
 )
+COUNT = "SELECT count(*) FROM subscription WHERE tenant_id = ? AND household_id = ?"
 SUBSCRIPTIONS_OF_TENANT = (
     "SELECT content FROM subscription WHERE tenant_id = ? AND subscription_id > ? ORDER BY subscription_id LIMIT ?"
 )
@@ -158,8 +159,8 @@ def removals(household: Household, created_until: int = EVER) -> Iterator[Statem
 def reads(tenant_id: str, household_id: str, key: Key) -> Sequence[Statement | None]:
     """What reads a change; None for what is not wanted.
 
-    It reads a request, a subscription, its deliveries, an offer, the pause of the household, all its subscriptions and
-    their deliveries.
+    It reads a request, a subscription, its deliveries, an offer, the pause of the household, all its subscriptions,
+    their deliveries, and their number.
     """
     household = (tenant_id, household_id)
     return [
@@ -170,6 +171,7 @@ def reads(tenant_id: str, household_id: str, key: Key) -> Sequence[Statement | N
         Statement(PAUSE, household) if key.pause or key.household else None,
         Statement(SUBSCRIPTIONS, (*household, "", ALL)) if key.household else None,
         Statement(DELIVERIES_OF_HOUSEHOLD, (tenant_id, *household)) if key.household else None,
+        Statement(COUNT, household) if key.counted else None,
     ]
 
 
@@ -206,7 +208,7 @@ def moves(
 
 def reading_of(household: Household, is_erased: bool, rows: Sequence[Sequence[Any]]) -> Reading:
     """What a change reads, from the rows of `reads`."""
-    request, subscription, deliveries, offer, pause, subscriptions, all_deliveries = rows
+    request, subscription, deliveries, offer, pause, subscriptions, all_deliveries, count = rows
     deliveries_by_id = defaultdict(list)
     for subscription_id, content in all_deliveries:
         deliveries_by_id[subscription_id].append((content,))
@@ -219,6 +221,7 @@ def reading_of(household: Household, is_erased: bool, rows: Sequence[Sequence[An
         offer_of(offer[0]) if offer else None,
         HouseholdPause(*pause[0]) if pause else None,
         [_with_deliveries(one, deliveries_by_id[one.subscription_id]) for one in states],
+        count[0][0] if count else 0,
     )
 
 

@@ -18,6 +18,7 @@ from pantree_history.core.subscriptions.mirroring import EngineResult
 from pantree_history.core.subscriptions.model import Command, Item, Offer, RecordedEvent, Subscription
 from pantree_history.core.subscriptions.schedule import Interval, Unit, start_of_day
 from pantree_history.core.subscriptions.store import StoredEvents
+from pantree_history.pages import fitting
 from pantree_history.texts import page_token, time_text
 
 MAX_NEXT_DELIVERIES = 6
@@ -137,37 +138,33 @@ def day_or_none(text: str) -> int | None:
 
 def offers_page(offers: Sequence[Offer], size: int) -> messages.ListOffersResponse:
     """A page of offers, from one more than its size, if there are that many."""
-    more = len(offers) > size
-    return messages.ListOffersResponse(
-        offers=list(map(offer_message, offers[:size])),
-        next_page_token=page_token(offers[size - 1].offer_id) if more else "",
-    )
+    page = fitting(list(map(offer_message, offers[:size])))
+    more = len(offers) > len(page)
+    return messages.ListOffersResponse(offers=page, next_page_token=page_token(page[-1].offer_id) if more else "")
 
 
 def subscriptions_page(views: Sequence[View], size: int) -> messages.ListSubscriptionsResponse:
     """A page of subscriptions, from one more than its size, if there are that many."""
-    more = len(views) > size
+    page = fitting(list(map(subscription_message, views[:size])))
+    more = len(views) > len(page)
     return messages.ListSubscriptionsResponse(
-        subscriptions=list(map(subscription_message, views[:size])),
-        next_page_token=page_token(views[size - 1].subscription.subscription_id) if more else "",
+        subscriptions=page, next_page_token=page_token(page[-1].subscription_id) if more else ""
     )
 
 
 def deliveries_page(view: View, found: Sequence[DeliveryOf], size: int) -> messages.ListDeliveriesResponse:
-    more = len(found) > size
+    page = fitting([_delivery_message(view.subscription, one) for one in found[:size]])
+    more = len(found) > len(page)
     return messages.ListDeliveriesResponse(
-        deliveries=[_delivery_message(view.subscription, one) for one in found[:size]],
-        next_page_token=page_token(found[size - 1].delivery.sequence) if more else "",
+        deliveries=page, next_page_token=page_token(page[-1].sequence) if more else ""
     )
 
 
 def events_page(events: Sequence[RecordedEvent], size: int) -> messages.ListEventsResponse:
     """A page of events, from one more than its size, if there are that many."""
-    more = len(events) > size
-    return messages.ListEventsResponse(
-        events=list(map(event_message, events[:size])),
-        next_page_token=page_token(events[size - 1].number) if more else "",
-    )
+    page = fitting(list(map(event_message, events[:size])))
+    more = len(events) > len(page)
+    return messages.ListEventsResponse(events=page, next_page_token=page_token(page[-1].number) if more else "")
 
 
 def create_response(changed: Changed) -> messages.CreateSubscriptionResponse:

@@ -12,7 +12,7 @@ from pantree_history.core.store import Household
 from pantree_history.core.subscriptions.calendar import MAX_AHEAD_DAYS, DeliveryOf, deliveries
 from pantree_history.core.subscriptions.decide import LEVERS, as_of, decide, elapse
 from pantree_history.core.subscriptions.evolve import begin, evolve_all, replayed
-from pantree_history.core.subscriptions.mirroring import SCHEDULE, Mirroring
+from pantree_history.core.subscriptions.mirroring import RESERVED_PREFIXES, SCHEDULE, Mirroring
 from pantree_history.core.subscriptions.model import (
     Command,
     Created,
@@ -47,11 +47,14 @@ from pantree_runtime.errors import (
     InvalidInput,
     InvalidState,
     NotFound,
+    QuotaExceeded,
     RequestIdReused,
 )
 
 _ALL = 1_000_000
 _ID_BYTES = 12
+MAX_SUBSCRIPTIONS = 500
+"""Of a customer: all of them are paused at once, and reviewed at once."""
 _PAGE_SIZE = 1000
 # Where days begin last.
 _WESTMOST = "Etc/GMT+12"
@@ -175,12 +178,17 @@ class Subscriptions:
             NotFound: there is no such offer to the household.
             InvalidState: the offer is accepted already.
             AlreadyExists: there is a subscription with this id.
-            InvalidInput: the days are not possible, or item and interval are missing.
+            InvalidInput: the days are not possible, item and interval are missing, or the id is one of an engine's.
+            QuotaExceeded: the customer has too many.
             RequestIdReused: the id of the request was used for another one.
         """
         now = await self._clock(household.tenant_id)
         subscription_id = agreement.subscription_id or self._new_id()
         today = local_day(now, agreement.time_zone)
+        if subscription_id.startswith(RESERVED_PREFIXES):
+            # Otherwise a customer could take the id of another one's subscription, which the engine has yet to report.
+            text = f"must not begin with {' or '.join(RESERVED_PREFIXES)}, as those of engines do"
+            raise InvalidInput([FieldViolation("subscription_id", text)])
 
         def change(reading: Reading) -> Writing:
             if reading.request is not None:
@@ -188,6 +196,12 @@ class Subscriptions:
             _check_not_erased(reading)
             if reading.subscription is not None:
                 raise AlreadyExists("a subscription with this subscription_id exists; send another one, or none")
+            if reading.subscription_count >= MAX_SUBSCRIPTIONS:
+                raise QuotaExceeded(
+                    f"a customer has at most {MAX_SUBSCRIPTIONS} subscriptions, also counting those that have ended; "
+                    "reactivate one of those",
+                    {"quota": "subscriptions", "limit": str(MAX_SUBSCRIPTIONS)},
+                )
             offer = reading.offer
             if agreement.offer_id and (offer is None or offer.household_id != reading.household.household_id):
                 raise NotFound("there is no such offer to this customer")
@@ -204,7 +218,7 @@ class Subscriptions:
                 request=_request(call, now, subscription_id, len(events), len(events)),
             )
 
-        key = Key(subscription_id, agreement.offer_id, call.request_id, pause=True)
+        key = Key(subscription_id, agreement.offer_id, call.request_id, pause=True, counted=True)
         return await self._outcome(household, await self._change(household, key, change))
 
     async def change(self, household: Household, subscription_id: str, command: Command, call: Call) -> Changed:

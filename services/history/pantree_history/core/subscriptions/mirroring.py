@@ -50,6 +50,10 @@ class EngineResult(NamedTuple):
     events: Sequence[RecordedEvent] = ()
 
 
+RESERVED_PREFIXES = tuple(f"{engine}-" for engine in Engine)
+"""What the ids of mirrored subscriptions begin with."""
+
+
 def subscription_id_of(engine: Engine, external_id: str) -> str:
     """Id of a mirrored subscription."""
     return f"{engine}-{external_id}"

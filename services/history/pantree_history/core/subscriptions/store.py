@@ -45,6 +45,8 @@ class Key(NamedTuple):
     request_id: str = ""
     pause: bool = False
     """Whether the pause of the household is read."""
+    counted: bool = False
+    """Whether the subscriptions of the household are counted."""
     household: bool = False
     """Whether all subscriptions of the household are read, and its pause."""
 
@@ -65,6 +67,8 @@ class Reading(NamedTuple):
     """It may have ended."""
     subscriptions: Sequence[Subscription] = ()
     """All of the household, ordered by id in code points."""
+    subscription_count: int = 0
+    """Of the household's subscriptions, also of those that have ended."""
 
 
 class Writing(NamedTuple):
