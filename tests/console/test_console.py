@@ -17,6 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from pantree_cli.mesh import ALL_PARTS, port_settings, start_processes
 from pantree_gateway.server import start
 from pantree_gateway.settings import GatewaySettings
 from tests.console.test_build import BUILD, CONSOLE
@@ -86,6 +87,20 @@ async def keyed(mesh: RunningMesh, tmp_path: Path) -> AsyncIterator[str]:
         await gateway.stop(0)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def stored(mesh: RunningMesh) -> AsyncIterator[str]:
+    """URL of a gateway of the mesh that has a history part, in memory; a pipeline of its own asks it, too."""
+    parts = tuple(part for part in ALL_PARTS if part.name in ("gateway", "pipeline", "history"))
+    own = port_settings(own_ports=True, parts=parts)
+    # The other parts are those of the mesh.
+    variables = {**mesh.variables, **own, "PANTREE_HISTORY_STORE_URL": "sqlite://:memory:"}
+    started = await start_processes(variables, lambda part, state: None, parts=parts)
+    try:
+        yield f"http://{variables['PANTREE_GATEWAY_ADDRESS']}"
+    finally:
+        await started.stop()
+
+
 def test_types() -> None:
     asyncio.run(run("node_modules/.bin/tsc"))
 
@@ -115,7 +130,7 @@ async def until_compiled(mesh: RunningMesh) -> None:
 @needs_chromium
 @pytest.mark.timeout(MAX_SECONDS + MAX_SECONDS_TO_COMPILE + 60)
 @pytest.mark.asyncio(loop_scope="session")
-async def test_in_chromium(mesh: RunningMesh, keyed: str, tmp_path: Path) -> None:
+async def test_in_chromium(mesh: RunningMesh, keyed: str, stored: str, tmp_path: Path) -> None:
     await until_compiled(mesh)
     pictures = os.environ.get("PANTREE_PICTURES", str(tmp_path / "pictures"))
     await run(
@@ -123,9 +138,10 @@ async def test_in_chromium(mesh: RunningMesh, keyed: str, tmp_path: Path) -> Non
         "test",
         PANTREE_URL=f"{mesh.http}/",
         PANTREE_KEYED_URL=keyed,
+        PANTREE_STORED_URL=stored,
         PANTREE_PICTURES=pictures,
         PANTREE_TEST_RESULTS=str(tmp_path / "results"),
     )
-    views = ("try", "household", "what-if", "program")
+    views = ("try", "household", "what-if", "program", "subscriptions")
     wanted = {f"{view}-{look}.png" for view in views for look in ("light", "dark", "phone")}
     assert wanted <= set(files_of(Path(pictures)))

@@ -51,6 +51,18 @@ export const daysBetween = (from: Date, to: Date): number => Math.round((to.getT
 export const shortDay = (day: Date): string => dayShort.format(day);
 /** `3 Dec 2026`. */
 export const longDay = (day: Date): string => dayLong.format(day);
+
+/** `3 Dec, 14:05 CET`, in a time zone; in UTC if the browser does not know the zone. */
+export function moment(text: string, timeZone = "UTC"): string {
+  const options = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZoneName: "short" } as const;
+  const instant = new Date(text);
+  try {
+    return instant.toLocaleString(locales() as string[], { ...options, timeZone: timeZone || "UTC" });
+  } catch {
+    return instant.toLocaleString(locales() as string[], { ...options, timeZone: "UTC" });
+  }
+}
+
 /** `Dec`. */
 export const shortMonth = (day: Date): string => monthShort.format(day);
 /** `14:05:09`, of this machine. */

@@ -8,6 +8,7 @@ import { texts } from "./texts/index.js";
 import { Household } from "./views/Household.js";
 import { Key } from "./views/Key.js";
 import { Program } from "./views/Program.js";
+import { Subscriptions } from "./views/Subscriptions.js";
 import { System } from "./views/System.js";
 import { Try } from "./views/Try.js";
 import { WhatIf } from "./views/WhatIf.js";
@@ -25,6 +26,7 @@ const VIEWS: Readonly<Record<string, { view: () => preact.JSX.Element; name: str
   "/household": { view: Household, name: texts.nav.household },
   "/what-if": { view: WhatIf, name: texts.nav.whatIf },
   "/program": { view: Program, name: texts.nav.program },
+  "/subscriptions": { view: Subscriptions, name: texts.nav.subscriptions },
   "/system": { view: System, name: texts.nav.system },
   "/key": { view: Key, name: texts.nav.key, isHidden: true },
 };

@@ -6,23 +6,34 @@ import type {
   AppendPurchasesResponse,
   Archetype,
   CatalogItem,
+  ChangeSubscriptionRequest,
+  ChangeSubscriptionResponse,
   CorrectPurchasesRequest,
   CorrectPurchasesResponse,
+  CustomerSubscription,
   EraseCustomerResponse,
   GetConfigResponse,
   GetModelsResponse,
   GetStatusResponse,
   ListArchetypesResponse,
   ListCatalogItemsResponse,
+  ListEventsResponse,
   ListPurchasesResponse,
+  ListSubscriptionsResponse,
   NextBasketInput,
   NextBasketResult,
+  PauseSubscriptionsRequest,
+  PauseSubscriptionsResponse,
   PlanInput,
   PlanResult,
   ProcessInput,
   ProcessResult,
   PurchaseLine,
+  ResumeSubscriptionsRequest,
+  ResumeSubscriptionsResponse,
   StreamProcessEvent,
+  SubscriptionEvent,
+  SubscriptionReviews,
   WhatIfEvent,
   WhatIfInput,
   WhatIfResult,
@@ -248,16 +259,8 @@ export class PantreeClient {
    * @throws NotFoundError when nothing is stored
    */
   async purchases(customer_id: string, options: CallOptions = {}): Promise<PurchaseLine[]> {
-    const purchases: PurchaseLine[] = [];
-    let page_token = "";
-    do {
-      const query = new URLSearchParams({ page_size: "1000", page_token });
-      const path = `${pathOf(ROUTES.listPurchases.path, customer_id)}?${query}`;
-      const page = await this.request<ListPurchasesResponse>(path, options);
-      purchases.push(...page.purchases);
-      page_token = page.next_page_token;
-    } while (page_token);
-    return purchases;
+    const route = pathOf(ROUTES.listPurchases.path, customer_id);
+    return this.pages(route, (page: ListPurchasesResponse) => page.purchases, options);
   }
 
   /**
@@ -268,6 +271,88 @@ export class PantreeClient {
   async eraseCustomer(customer_id: string, options: CallOptions = {}): Promise<EraseCustomerResponse> {
     const { path, verb } = ROUTES.eraseCustomer;
     return this.request<EraseCustomerResponse>(pathOf(path, customer_id), options, undefined, 200, verb);
+  }
+
+  /** Returns the subscriptions of a household, ended ones included, from all pages, ordered by ID. */
+  async subscriptions(customer_id: string, options: CallOptions = {}): Promise<CustomerSubscription[]> {
+    const route = pathOf(ROUTES.listSubscriptions.path, customer_id);
+    return this.pages(route, (page: ListSubscriptionsResponse) => page.subscriptions, options);
+  }
+
+  /** Returns what happened to a subscription, from all pages, earliest first. */
+  async subscriptionEvents(
+    customer_id: string,
+    subscription_id: string,
+    options: CallOptions = {},
+  ): Promise<SubscriptionEvent[]> {
+    const route = pathOf(ROUTES.listEvents.path, customer_id, subscription_id);
+    return this.pages(route, (page: ListEventsResponse) => page.events, options);
+  }
+
+  /**
+   * Returns what to keep and what to change about the subscriptions of a household, and why. Nothing is changed.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async reviewSubscriptions(customer_id: string, options: CallOptions = {}): Promise<SubscriptionReviews> {
+    return this.request<SubscriptionReviews>(pathOf(ROUTES.reviewSubscriptions.path, customer_id), options);
+  }
+
+  /**
+   * Changes a subscription with one of its levers. Send a `request_id`: retries of the call then change it once. With the
+   * `etag` of the subscription, the call fails if it has changed since.
+   *
+   * @throws PantreeError with the code `ETAG_MISMATCH` or `INVALID_STATE`, or as in `process`
+   */
+  async changeSubscription(
+    input: ChangeSubscriptionRequest,
+    options: CallOptions = {},
+  ): Promise<ChangeSubscriptionResponse> {
+    const { customer_id, subscription_id, ...change } = input;
+    const path = pathOf(ROUTES.changeSubscription.path, customer_id, subscription_id);
+    return this.request<ChangeSubscriptionResponse>(path, options, change);
+  }
+
+  /**
+   * Pauses all subscriptions of a household at once, until a day or until `resumeSubscriptions`.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async pauseSubscriptions(
+    input: PauseSubscriptionsRequest,
+    options: CallOptions = {},
+  ): Promise<PauseSubscriptionsResponse> {
+    const { customer_id, ...pause } = input;
+    return this.request<PauseSubscriptionsResponse>(pathOf(ROUTES.pauseSubscriptions.path, customer_id), options, pause);
+  }
+
+  /**
+   * Ends what `pauseSubscriptions` began.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async resumeSubscriptions(
+    input: ResumeSubscriptionsRequest,
+    options: CallOptions = {},
+  ): Promise<ResumeSubscriptionsResponse> {
+    const { customer_id, ...resume } = input;
+    return this.request<ResumeSubscriptionsResponse>(pathOf(ROUTES.resumeSubscriptions.path, customer_id), options, resume);
+  }
+
+  /** Returns the entries of all pages of a list. */
+  private async pages<Page extends { next_page_token: string }, Entry>(
+    route: string,
+    entriesOf: (page: Page) => readonly Entry[],
+    options: CallOptions,
+  ): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    let page_token = "";
+    do {
+      const page = await this.request<Page>(`${route}?${new URLSearchParams({ page_size: "1000", page_token })}`, options);
+      entries.push(...entriesOf(page));
+      page_token = page.next_page_token;
+    } while (page_token);
+    return entries;
   }
 
   /** Returns the kinds of shopper that can be simulated, from all pages. */
@@ -412,12 +497,15 @@ export class PantreeClient {
   }
 }
 
-/** The path of a route of a customer. */
-function pathOf(route: string, customer_id: string): string {
-  // Such a path has no route. The gateway reports other invalid IDs.
-  if (customer_id === "") {
-    const fields = [{ field: "customer_id", message: "must have 1 to 128 characters" }];
-    throw new InvalidInputError(`customer_id: ${fields[0]?.message}`, { code: "INVALID_INPUT", fields });
-  }
-  return route.replace("{customer_id}", encodeURIComponent(customer_id));
+/** The path of a route of a customer, or of one of the subscriptions of a customer. */
+function pathOf(route: string, customer_id: string, subscription_id?: string): string {
+  const ids = { customer_id, ...(subscription_id !== undefined && { subscription_id }) };
+  return Object.entries(ids).reduce((path, [field, id]) => {
+    // Such a path has no route. The gateway reports other invalid IDs.
+    if (id === "") {
+      const message = "must have 1 to 128 characters";
+      throw new InvalidInputError(`${field}: ${message}`, { code: "INVALID_INPUT", fields: [{ field, message }] });
+    }
+    return path.replace(`{${field}}`, encodeURIComponent(id));
+  }, route);
 }

@@ -36,6 +36,7 @@ export function explain(error: unknown): { text: string; details: string[] } {
   const { problem } = texts;
   if (error instanceof PermissionDeniedError) return { text: problem.scope, details: [error.message] };
   if (error instanceof PantreeError && error.status === 429) return { text: problem.busy, details: [error.message] };
+  if (error instanceof PantreeError && error.code === "INVALID_STATE") return { text: problem.state, details: [error.message] };
   if (error instanceof DeadlineExceededError) return { text: problem.slow, details: [] };
   if (error instanceof InvalidInputError) {
     const details = error.fields.map(({ field, message }) => (field ? `${field}: ${message}` : message));

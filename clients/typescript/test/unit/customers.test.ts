@@ -1,4 +1,4 @@
-// Stored purchases, against a server on loopback that answers as the gateway does.
+// Stored purchases and subscriptions, against a server on loopback that answers as the gateway does.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -39,6 +39,16 @@ const ANSWERS: Record<string, object> = {
   },
   [`GET ${PATH}/purchases?page_size=1000&page_token=`]: { purchases: [LINE], next_page_token: "a b" },
   [`GET ${PATH}/purchases?page_size=1000&page_token=a+b`]: { purchases: [LINE_WITHOUT_PRICE], next_page_token: "" },
+  [`GET ${PATH}/subscriptions?page_size=1000&page_token=`]: { subscriptions: [{ subscription_id: "s 1" }], next_page_token: "b" },
+  [`GET ${PATH}/subscriptions?page_size=1000&page_token=b`]: { subscriptions: [{ subscription_id: "s2" }], next_page_token: "" },
+  [`GET ${PATH}/subscriptions/s%201/events?page_size=1000&page_token=`]: { events: [{ number: 1 }], next_page_token: "" },
+  [`GET ${PATH}/subscriptions:review`]: { customer_id: CUSTOMER, reviews: [] },
+  [`POST ${PATH}/subscriptions/s%201:change ${JSON.stringify({ etag: "1-a", request_id: "r", skip: { sequence: 2 } })}`]: {
+    subscription: { subscription_id: "s 1" },
+    events: [],
+  },
+  [`POST ${PATH}/subscriptions:pause ${JSON.stringify({ until: "2027-01-10" })}`]: { changed: [{ events: [] }] },
+  [`POST ${PATH}/subscriptions:resume {}`]: { changed: [] },
   [`DELETE ${PATH}`]: { erased_at: "2026-11-23T00:00:00Z", removed: [] },
 };
 
@@ -51,6 +61,24 @@ test("purchases are stored and corrected", async () => {
 test("purchases are read from all pages", async () => {
   expect(await pantree.purchases(CUSTOMER)).toEqual([LINE, LINE_WITHOUT_PRICE]);
   await expect(pantree.purchases("nobody")).rejects.toThrow(NotFoundError);
+});
+
+test("subscriptions and their events are read from all pages", async () => {
+  expect((await pantree.subscriptions(CUSTOMER)).map(({ subscription_id }) => subscription_id)).toEqual(["s 1", "s2"]);
+  expect(await pantree.subscriptionEvents(CUSTOMER, "s 1")).toEqual([{ number: 1 }]);
+  expect(await pantree.reviewSubscriptions(CUSTOMER)).toMatchObject({ reviews: [] });
+});
+
+test("subscriptions are changed with an id of the request and an etag", async () => {
+  const change = { customer_id: CUSTOMER, subscription_id: "s 1", etag: "1-a", request_id: "r", skip: { sequence: 2 } };
+  expect(await pantree.changeSubscription(change)).toMatchObject({ subscription: { subscription_id: "s 1" } });
+  expect((await pantree.pauseSubscriptions({ customer_id: CUSTOMER, until: "2027-01-10" })).changed).toHaveLength(1);
+  expect((await pantree.resumeSubscriptions({ customer_id: CUSTOMER })).changed).toEqual([]);
+});
+
+test("an empty subscription id is refused without a request", async () => {
+  await expect(pantree.subscriptionEvents(CUSTOMER, "")).rejects.toThrow("subscription_id: must have 1 to 128 characters");
+  expect(requests).toEqual([]);
 });
 
 test("a customer is erased with one request", async () => {
