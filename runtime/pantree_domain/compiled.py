@@ -68,8 +68,10 @@ class _Cache(FunctionCache):
         with contextlib.suppress(PermissionError):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
             # Parts keep private what they write, but machine code holds no purchases, and other users may run it.
-            for path in Path(self._cache_path).glob(f"{Path(self._cache_file._index_name).stem}.*"):
+            directory = Path(self._cache_path)
+            for path in directory.glob(f"{Path(self._cache_file._index_name).stem}.*"):
                 path.chmod(path.stat().st_mode | 0o444)
+            directory.chmod(directory.stat().st_mode | 0o555)
 
 
 class _InstalledCache(_Cache):

@@ -65,6 +65,7 @@ def test_code_that_another_user_compiled(tmp_path: Path) -> None:
     found = [file for file in (tmp_path / "__pycache__").iterdir() if file.suffix in (".nbi", ".nbc")]
     assert len(found) == 2
     assert all(file.stat().st_mode & 0o444 == 0o444 for file in found)
+    assert (tmp_path / "__pycache__").stat().st_mode & 0o555 == 0o555
     # As another user would see private files of an older version: root gives up its right to read anything.
     for file in found:
         file.chmod(0)
