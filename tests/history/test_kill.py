@@ -20,6 +20,7 @@ from tests.postgresql_server import PostgresqlServer
 LINES = int(os.environ.get("PANTREE_TEST_KILLED_LINES", "4000"))
 KILLS = 3 if LINES <= 10_000 else 12
 IMPORTED_PER_BATCH = 1_000
+LINES_PER_CUSTOMER = 1_000
 
 
 class Service:
@@ -91,6 +92,7 @@ async def test_every_acknowledged_line_is_stored_once(
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
     acknowledged: set[tuple[str, str]] = set()
     progress = asyncio.Event()
+    customers: set[str] = set()
     kills: list[int] = []
     count = 2 * (LINES // 4 // 5 * 5) + LINES // 2
 
@@ -98,8 +100,10 @@ async def test_every_acknowledged_line_is_stored_once(
         stub = rpc.HistoryServiceStub(channel)
 
         async def append(worker: int) -> None:
-            for lines in receipts(f"w{worker}", LINES // 4):
-                message = messages.AppendPurchasesRequest(customer_id=f"customer {worker}", purchases=lines)
+            for order, lines in enumerate(receipts(f"w{worker}", LINES // 4)):
+                customer = f"customer {worker} {5 * order // LINES_PER_CUSTOMER}"
+                customers.add(customer)
+                message = messages.AppendPurchasesRequest(customer_id=customer, purchases=lines)
                 await until_answered(lambda message=message: stub.AppendPurchases(message, timeout=20))
                 acknowledged.update((line.order_id, line.line_id) for line in lines)
                 progress.set()
@@ -113,7 +117,9 @@ async def test_every_acknowledged_line_is_stored_once(
                 async def batches() -> AsyncIterator[messages.ImportPurchasesRequest]:
                     yield messages.ImportPurchasesRequest(import_id="night")
                     for first in range(next_row, imported, IMPORTED_PER_BATCH):
-                        yield batch(first, min(IMPORTED_PER_BATCH, imported - first))
+                        message = batch(first, min(IMPORTED_PER_BATCH, imported - first))
+                        customers.update(message.customer_ids)
+                        yield message
 
                 async for response in stub.ImportPurchases(batches(), timeout=3600):
                     if response.next_row > next_row:
@@ -143,9 +149,7 @@ async def test_every_acknowledged_line_is_stored_once(
             for work in (kill_repeatedly(), append(0), append(1), import_lines()):
                 group.create_task(work)
         stored = [
-            (line.order_id, line.line_id)
-            for customer in ("customer 0", "customer 1", "imported")
-            for line in await all_lines(stub, customer)
+            (line.order_id, line.line_id) for customer in sorted(customers) for line in await all_lines(stub, customer)
         ]
     await service.kill()
     assert len(stored) == len(set(stored)) == count
@@ -155,11 +159,12 @@ async def test_every_acknowledged_line_is_stored_once(
 
 def batch(first: int, count: int) -> messages.ImportPurchasesRequest:
     rows = range(first, first + count)
+    customers = range(first // LINES_PER_CUSTOMER, rows[-1] // LINES_PER_CUSTOMER + 1)
     return messages.ImportPurchasesRequest(
         import_id="night",
         first_row=first,
-        customer_ids=["imported"],
-        customer_indices=[0] * count,
+        customer_ids=[f"imported {customer}" for customer in customers],
+        customer_indices=[customers.index(row // LINES_PER_CUSTOMER) for row in rows],
         item_names=["Milk"],
         item_indices=[0] * count,
         order_ids=[f"i-{row}" for row in rows],

@@ -49,5 +49,12 @@ def test_plural_forms(count: int, expected: str) -> None:
     assert text == f"{expected} so far; we need 5 purchases."
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.04, "fewer than 1"), (0.06, "about 1"), (0.5, "about 5")])
+def test_share_is_given_in_tenths(share: float, expected: str) -> None:
+    values = {"delivered_per_used_ratio": 1.0, "overstock_ratio": share, "expected_units_on_hand": 1.0}
+    text = Reason(ReasonCode.STOCK_AT_HOME, values).text
+    assert f"; {expected} in 10 deliveries come while you still have some." in text
+
+
 def test_page_of_the_documentation_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python scripts/write_texts.py"

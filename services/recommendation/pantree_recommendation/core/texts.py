@@ -72,6 +72,8 @@ class Language:
             return f"{value:.{digits}f}"
         if form == "tenths":
             return str(round(10 * value))
+        if form == "of_ten":
+            return self._plural("shares", round(10 * value))
         number = round(value)
         if form == "every":
             number = max(number, 1)
@@ -81,7 +83,7 @@ class Language:
 
     def _plural(self, form: str, number: int) -> str:
         forms = self.forms[form]
-        form_name = {1: "one", 2: "two"}.get(number, "other")
+        form_name = {0: "zero", 1: "one", 2: "two"}.get(number, "other")
         return forms.get(form_name, forms["other"]).format(n=number)
 
 
