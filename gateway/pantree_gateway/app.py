@@ -199,8 +199,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     origins = split_list(settings.cors_origins)
     policy = RequestPolicy(
         _authenticator(settings),
-        RateLimiter(settings.rate_limit, redis, settings.redis_url),
-        RateLimiter(settings.tenant_rate_limit, redis, settings.redis_url) if settings.tenant_rate_limit else None,
+        RateLimiter(settings.rate_limit, redis),
+        RateLimiter(settings.tenant_rate_limit, redis) if settings.tenant_rate_limit else None,
         SitePolicy(split_list(settings.allowed_hosts), origins),
         signed_paths(engines),
     )

@@ -6,6 +6,7 @@ The headers follow the IETF draft "RateLimit header fields for HTTP" (draft-ietf
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
@@ -40,20 +41,23 @@ class RateLimiter:
 
     Args:
         limit: default limit, such as `600/minute`; empty for none.
-        redis: Redis to count in; None counts in this process.
-        redis_url: URL of that Redis.
+        redis: Redis to count in, over its connections; None counts in this process.
 
     Raises:
         ValueError: when the limit is malformed.
     """
 
-    def __init__(self, limit: str, redis: SharedRedis | None = None, redis_url: str = "") -> None:
+    def __init__(self, limit: str, redis: SharedRedis | None = None) -> None:
         self._limit = parse(limit) if limit else None
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._redis = redis
         if redis is not None:
-            options = {"implementation": "redispy", "key_prefix": "pantree:limit", **redis.options}
-            self._shared = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{redis_url}", **options))
+            # Its own connections would stay open: it has no method that closes them.
+            pool: Any = redis.client.connection_pool
+            storage = RedisStorage(
+                "async+redis://", implementation="redispy", key_prefix="pantree:limit", connection_pool=pool
+            )
+            self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, caller: str, own_limit: str = "") -> RateLimitResult | None:
         """Counts a request of a caller, against its own limit if it has one; None without any limit."""

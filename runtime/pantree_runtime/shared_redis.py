@@ -52,14 +52,14 @@ class SharedRedis:
             raise OSError("Redis needs another package: pip install 'pantree[gateway,enrichment]'") from None
         self._errors = (RedisError, OSError)
         # No retries: it is better that a replica falls back than that it waits.
-        self.options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "socket_timeout": timeout_seconds,
             "socket_connect_timeout": timeout_seconds,
             "retry": Retry(NoBackoff(), 0),
         }
         if password:
-            self.options["password"] = password
-        self.client = Redis.from_url(url, **self.options)
+            options["password"] = password
+        self.client = Redis.from_url(url, **options)
         self._shared = shared
         self._breaker = CircuitBreaker(cool_down_seconds, clock)
         self._clock = clock

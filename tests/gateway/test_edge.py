@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from starlette.responses import Response
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
@@ -83,6 +84,8 @@ async def test_replicas_with_one_redis_share_the_limit(mesh: Mesh, redis: RedisS
     async with clients(mesh, 2, rate_limit="3/hour", redis_url=redis.url) as (one, other):
         codes = [(await client.get("/api/v1/config")).status_code for client in (one, other, one, other, one)]
     assert codes == [200, 200, 200, 429, 429]
+    async with Redis.from_url(redis.url) as client:
+        assert len(await client.client_list()) == 1, "a gateway that has stopped has open connections"
 
 
 # Response cache

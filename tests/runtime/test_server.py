@@ -158,7 +158,7 @@ async def test_handler_knows_the_remaining_time() -> None:
     async with loopback(unary_part(note)) as channel:
         await call_unary(channel, seconds=20)
     assert left[0] is not None
-    assert 0 < left[0] <= 20
+    assert 0 < left[0] <= 21  # computed from the time of day, which may be adjusted meanwhile
 
 
 async def test_call_with_too_little_time_left_is_refused_before_the_work() -> None:
