@@ -28,6 +28,7 @@ const error = signal<unknown>(null);
 const isLoading = signal(false);
 const actor = signal(globalThis.sessionStorage?.getItem(ACTOR) ?? "");
 let abort = new AbortController();
+let reviewCount = 0;
 
 /** Reads what is stored, and then the advice, which takes longer and which the page can do without. */
 async function load(id: string): Promise<void> {
@@ -55,11 +56,14 @@ async function load(id: string): Promise<void> {
 
 async function review(id: string, stopped: AbortSignal): Promise<void> {
   advice.value = null;
+  const number = ++reviewCount;
+  // After another change, the answer is about an earlier state.
+  const isLatest = (): boolean => !stopped.aborted && number === reviewCount;
   try {
     const found = await client().reviewSubscriptions(id, { signal: stopped });
-    if (!stopped.aborted) advice.value = found;
+    if (isLatest()) advice.value = found;
   } catch (problem) {
-    if (!stopped.aborted && !asksForKey(problem)) advice.value = "unknown";
+    if (!asksForKey(problem) && isLatest()) advice.value = "unknown";
   }
 }
 
