@@ -184,7 +184,7 @@ console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the 
 console-trace: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Measure frames and memory of the console on an idle machine; traces go to build/traces
 	@$(BIN)/python -m tests.console.trace
 
-history-kills: .venv/dev.stamp ## Kill the history service and its database during a million appended and imported lines each; takes 45 minutes
+history-kills: .venv/dev.stamp ## Kill the history service and its database during a million appended and imported lines each; takes a quarter of an hour
 	@PANTREE_TEST_KILLED_LINES=1000000 $(BIN)/pytest --timeout=3600 tests/history/test_kill.py
 
 # EXAMPLES=20000 simulates more.

@@ -16,7 +16,9 @@ BATCH = 10_000
 """Changes whose delivery is confirmed together."""
 DEFAULT_TIMEOUT_SECONDS = 60.0
 _TIMEOUT = "delivery.timeout.ms"
-_ALIASES = {"message.timeout.ms": _TIMEOUT}
+_ALIASES = {"message.timeout.ms": _TIMEOUT, "metadata.broker.list": "bootstrap.servers"}
+# Those that look at a key only.
+_PARTITIONERS = ("murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a")
 _DEFAULTS = {
     "client.id": "pantree-batch",
     "partitioner": "murmur2_random",  # that of Kafka's own clients, which find a key in the same partition
@@ -72,7 +74,10 @@ def producer_settings(servers: str, settings: Mapping[str, str]) -> dict[str, st
     for name, value in _FIXED.items():
         if given.setdefault(name, value).lower() != value:
             raise BatchError(f"{name} must be {value} in the settings of Kafka; is {given[name]}")
-    if not given.setdefault(_TIMEOUT, _DEFAULTS[_TIMEOUT]).isdigit() or int(given[_TIMEOUT]) == 0:
+    if given.get("partitioner", _PARTITIONERS[0]) not in _PARTITIONERS:
+        raise BatchError(f"partitioner must be one of {', '.join(_PARTITIONERS)}; is {given['partitioner']}")
+    timeout = given.setdefault(_TIMEOUT, _DEFAULTS[_TIMEOUT])
+    if not (timeout.isascii() and timeout.isdecimal()) or int(timeout) == 0:
         raise BatchError(f"{_TIMEOUT} must be milliseconds, at least 1; is {given[_TIMEOUT]}")
     return _DEFAULTS | given
 
@@ -119,7 +124,7 @@ class KafkaSink:
         sink = cls(None, topic, int(chosen[_TIMEOUT]) / 1000)
         try:
             sink._producer = Producer({**chosen, "error_cb": sink.on_error})
-        except KafkaException as error:
+        except (KafkaException, TypeError, ValueError) as error:
             raise BatchError(f"the settings of Kafka are invalid: {_text_of(error)}") from None
         return sink
 

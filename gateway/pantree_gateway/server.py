@@ -61,12 +61,16 @@ class _Server(uvicorn.Server):
                     accepted.append(listener.accept()[0])
         for server in self.servers:
             server.close()
-        for connection in accepted:
+
+        async def serve(connection: socket.socket) -> None:
             connection.setblocking(False)
             try:
                 await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
             except OSError:  # the client left
                 connection.close()
+
+        # With TLS it takes as long as the client's part of the handshake.
+        await asyncio.gather(*map(serve, accepted))
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class

@@ -129,6 +129,8 @@ def test_queue_that_stays_full_ends_the_delivery(out: Path, monkeypatch: pytest.
         ({"enable.idempotence": "false"}, "enable.idempotence must be true"),
         ({"transactional.id": "x"}, "remove transactional.id"),
         ({"message.timeout.ms": "soon"}, "delivery.timeout.ms must be milliseconds"),
+        ({"message.timeout.ms": "²"}, "delivery.timeout.ms must be milliseconds"),
+        ({"partitioner": "random"}, "partitioner must be one of murmur2_random"),
     ],
 )
 def test_settings_that_give_up_order_or_delivery_are_refused(settings: dict[str, str], text: str) -> None:
@@ -144,6 +146,7 @@ def test_servers_are_needed(tmp_path: Path) -> None:
     settings = producer_settings("", read_settings(file))
     assert (settings["bootstrap.servers"], settings["sasl.password"]) == ("kafka:9092", "a=b")
     assert settings["enable.idempotence"] == "true"
+    assert producer_settings("", {"metadata.broker.list": "kafka:9092"})["bootstrap.servers"] == "kafka:9092"
 
 
 def test_line_that_is_no_setting_is_named_without_its_text(tmp_path: Path) -> None:
@@ -157,6 +160,8 @@ def test_line_that_is_no_setting_is_named_without_its_text(tmp_path: Path) -> No
 def test_unknown_setting_is_named() -> None:
     with pytest.raises(BatchError, match=r"_INVALID_ARG.*nonsense"):
         KafkaSink.open("localhost:9092", "offers", {"nonsense": "1"})
+    with pytest.raises(BatchError, match="the settings of Kafka are invalid"):
+        KafkaSink.open("localhost:9092", "offers", {"stats_cb": "x"})
 
 
 def test_servers_that_cannot_be_reached_are_named(out: Path) -> None:

@@ -18,6 +18,7 @@ import {
   isChangeable,
   isEnded,
   isMoved,
+  isRefusal,
   isRestorable,
   leverOf,
   nextOf,
@@ -50,13 +51,14 @@ interface Props {
   review: SubscriptionReview | undefined;
   advice: "pending" | "known" | "unknown";
   currency: string;
+  actor: string;
   change: Change;
 }
 
 const day = (text: string): string => longDay(dayOfText(text));
 const reasonName = (reason: string): string => words.reasons[reason] ?? reason;
 
-export function SubscriptionCard({ subscription, review, advice, currency, change }: Props) {
+export function SubscriptionCard({ subscription, review, advice, currency, actor, change }: Props) {
   const [open, setOpen] = useState<Open | null>(null);
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -72,7 +74,7 @@ export function SubscriptionCard({ subscription, review, advice, currency, chang
     setError(null);
     setDone("");
     try {
-      const answer = await change(subscription, lever, ids.of([subscription_id, subscription.etag, lever]));
+      const answer = await change(subscription, lever, ids.of([subscription_id, subscription.etag, actor, lever]));
       ids.forget();
       const name = Object.keys(lever)[0] ?? "";
       const isAnnounced = name === "cancel" && !isEnded(answer.subscription);
@@ -84,10 +86,8 @@ export function SubscriptionCard({ subscription, review, advice, currency, chang
       setTimeout(() => box.current?.focus());
     } catch (problem) {
       if (!asksForKey(problem)) setError(problem);
-      if (isMismatch(problem)) {
-        setOpen(null);
-        ids.forget();
-      }
+      if (isMismatch(problem)) setOpen(null);
+      if (isRefusal(problem)) ids.forget();
     } finally {
       setBusy(false);
     }

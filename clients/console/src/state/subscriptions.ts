@@ -1,11 +1,12 @@
 /** The subscriptions of a customer on this page: their order, what can be changed now, and one change at a time. */
-import type {
-  ChangeSubscriptionRequest,
-  CustomerSubscription,
-  DeliveryInterval,
-  SubscriptionDelivery,
-  SubscriptionEvent,
-  SubscriptionReview,
+import {
+  PantreeError,
+  type ChangeSubscriptionRequest,
+  type CustomerSubscription,
+  type DeliveryInterval,
+  type SubscriptionDelivery,
+  type SubscriptionEvent,
+  type SubscriptionReview,
 } from "pantree-client";
 
 /** What a change does: one of the levers of the request. */
@@ -88,6 +89,10 @@ export function newRequestId(): string {
   return `console-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
+/** Whether the service refused a change, so that it is known not to have happened. */
+export const isRefusal = (problem: unknown): boolean =>
+  problem instanceof PantreeError && problem.status >= 400 && problem.status < 500;
+
 /** Keeps the id of a change while its content stays the same: pressing a button again after a lost answer is a repetition. */
 export class RequestIds {
   private content = "";
@@ -102,7 +107,7 @@ export class RequestIds {
     return this.id;
   }
 
-  /** After an answer: the same change again is a new one. */
+  /** After an answer or a refusal: the same change again is a new one. */
   forget(): void {
     this.id = "";
   }

@@ -1,14 +1,14 @@
 import { signal } from "@preact/signals";
 import { PantreeError, type CustomerSubscription, type SubscriptionReview, type SubscriptionReviews } from "pantree-client";
 import { useEffect, useState } from "preact/hooks";
-import { asksForKey, client } from "../api.js";
+import { asksForKey, client, key } from "../api.js";
 import { dayOfText, longDay } from "../format.js";
 import { announce } from "../parts/live.js";
 import { Problem } from "../parts/problem.js";
 import { SubscriptionCard, type Change } from "../parts/subscription.js";
 import { go, route } from "../router.js";
 import { config } from "../state/session.js";
-import { isEnded, RequestIds, runningOf } from "../state/subscriptions.js";
+import { isEnded, isRefusal, RequestIds, runningOf } from "../state/subscriptions.js";
 import { texts } from "../texts/index.js";
 
 const words = texts.subscriptions;
@@ -67,6 +67,13 @@ async function review(id: string, stopped: AbortSignal): Promise<void> {
   }
 }
 
+// Another key may belong to another shop.
+key.subscribe(() => {
+  abort.abort();
+  customer.value = null;
+  advice.value = null;
+});
+
 const hasHistory = (): boolean => config.value?.components.some(({ name, enabled }) => name === "history" && enabled) ?? false;
 
 const actorName = (): string => (actor.value.trim() ? `support:${actor.value.trim()}` : "support");
@@ -96,7 +103,7 @@ const change: Change = async (subscription, lever, requestId) => {
     return answer;
   } catch (problem) {
     if (asksForKey(problem)) throw problem;
-    if (problem instanceof PantreeError && problem.code === "ETAG_MISMATCH") await load(customer_id);
+    if (problem instanceof PantreeError && problem.code === "ETAG_MISMATCH" && customer.value?.id === customer_id) await load(customer_id);
     throw problem;
   }
 };
@@ -184,7 +191,7 @@ function Overview({ shown }: { shown: Customer }) {
     <ul class="cards">
       {listed.map((one) => (
         <li key={one.subscription_id} class="card subscription" data-status={one.status}>
-          <SubscriptionCard subscription={one} review={reviews.get(one.subscription_id)} advice={state} currency={currency} change={change} />
+          <SubscriptionCard subscription={one} review={reviews.get(one.subscription_id)} advice={state} currency={currency} actor={actorName()} change={change} />
         </li>
       ))}
     </ul>
@@ -226,7 +233,8 @@ function Household({ shown, running, ended }: HouseholdProps) {
     setBusy(true);
     setFault(null);
     setDone("");
-    const input = { customer_id: shown.id, request_id: ids.of([HOUSEHOLD, pauseUntil]), actor: actorName() };
+    const content = [HOUSEHOLD, pauseUntil, actorName(), running.map(({ etag }) => etag)];
+    const input = { customer_id: shown.id, request_id: ids.of(content), actor: actorName() };
     try {
       const pantree = client();
       const { changed } = pauseUntil === null
@@ -240,6 +248,7 @@ function Household({ shown, running, ended }: HouseholdProps) {
       setAsking(false);
     } catch (problem) {
       if (!asksForKey(problem)) setFault(problem);
+      if (isRefusal(problem)) ids.forget();
     } finally {
       setBusy(false);
     }

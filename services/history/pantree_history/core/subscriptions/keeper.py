@@ -185,15 +185,15 @@ class Subscriptions:
         now = await self._clock(household.tenant_id)
         subscription_id = agreement.subscription_id or self._new_id()
         today = local_day(now, agreement.time_zone)
-        if subscription_id.startswith(RESERVED_PREFIXES):
-            # Otherwise a customer could take the id of another one's subscription, which the engine has yet to report.
-            text = f"must not begin with {' or '.join(RESERVED_PREFIXES)}, as those of engines do"
-            raise InvalidInput([FieldViolation("subscription_id", text)])
 
         def change(reading: Reading) -> Writing:
             if reading.request is not None:
                 return _repeated(reading.request, call)
             _check_not_erased(reading)
+            if subscription_id.startswith(RESERVED_PREFIXES):
+                # Otherwise a customer could take the id that another one's subscription at an engine will get.
+                text = f"must not begin with {' or '.join(RESERVED_PREFIXES)}, as those of engines do"
+                raise InvalidInput([FieldViolation("subscription_id", text)])
             if reading.subscription is not None:
                 raise AlreadyExists("a subscription with this subscription_id exists; send another one, or none")
             if reading.subscription_count >= MAX_SUBSCRIPTIONS:
