@@ -25,10 +25,9 @@ _DEFAULTS = {
     # Failed connections come with an error, which names them.
     "log_level": "2",
     _TIMEOUT: str(int(1000 * DEFAULT_TIMEOUT_SECONDS)),
+    # Otherwise a change could be written twice, or come before an earlier one.
+    "enable.idempotence": "true",
 }
-# Without them, a change could be lost, be written twice, or come before an earlier one.
-_FIXED = {"enable.idempotence": "true"}
-_REFUSED = {"transactional.id": "the sink makes no transactions"}
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
 
@@ -63,23 +62,21 @@ def producer_settings(servers: str, settings: Mapping[str, str]) -> dict[str, st
     Raises:
         BatchError: if no servers are named, or a setting would give up order or delivery.
     """
-    given = {_ALIASES.get(name, name): value for name, value in settings.items()}
+    chosen = _DEFAULTS | {_ALIASES.get(name, name): value for name, value in settings.items()}
     if servers:
-        given["bootstrap.servers"] = servers
-    if not given.get("bootstrap.servers"):
+        chosen["bootstrap.servers"] = servers
+    if not chosen.get("bootstrap.servers"):
         raise BatchError("Kafka needs servers: name them as host:port, separated by commas")
-    for name, reason in _REFUSED.items():
-        if name in given:
-            raise BatchError(f"remove {name} from the settings of Kafka: {reason}")
-    for name, value in _FIXED.items():
-        if given.setdefault(name, value).lower() != value:
-            raise BatchError(f"{name} must be {value} in the settings of Kafka; is {given[name]}")
-    if given.get("partitioner", _PARTITIONERS[0]) not in _PARTITIONERS:
-        raise BatchError(f"partitioner must be one of {', '.join(_PARTITIONERS)}; is {given['partitioner']}")
-    timeout = given.setdefault(_TIMEOUT, _DEFAULTS[_TIMEOUT])
+    if "transactional.id" in chosen:
+        raise BatchError("remove transactional.id from the settings of Kafka: the sink makes no transactions")
+    if (idempotence := chosen["enable.idempotence"]).lower() != "true":
+        raise BatchError(f"enable.idempotence must be true in the settings of Kafka; is {idempotence}")
+    if (partitioner := chosen["partitioner"]) not in _PARTITIONERS:
+        raise BatchError(f"partitioner must be one of {', '.join(_PARTITIONERS)}; is {partitioner}")
+    timeout = chosen[_TIMEOUT]
     if not (timeout.isascii() and timeout.isdecimal()) or int(timeout) == 0:
-        raise BatchError(f"{_TIMEOUT} must be milliseconds, at least 1; is {given[_TIMEOUT]}")
-    return _DEFAULTS | given
+        raise BatchError(f"{_TIMEOUT} must be milliseconds, at least 1; is {timeout}")
+    return chosen
 
 
 class KafkaSink:

@@ -66,7 +66,7 @@ class _Cache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(PermissionError):
-            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call] # numba's own
             # Parts keep private what they write, but machine code holds no purchases, and other users may run it.
             directory = Path(self._cache_path)
             for path in directory.glob(f"{Path(self._cache_file._index_name).stem}.*"):

@@ -54,7 +54,14 @@ export const longDay = (day: Date): string => dayLong.format(day);
 
 /** `3 Dec, 14:05 CET`, in a time zone; in UTC if the browser does not know the zone. */
 export function moment(text: string, timeZone = "UTC"): string {
-  const options = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZoneName: "short" } as const;
+  return inZone(text, timeZone, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+}
+
+/** `3 Dec 2026`, the day of an instant in a time zone; as `moment`. */
+export const longDayIn = (text: string, timeZone = "UTC"): string =>
+  inZone(text, timeZone, { day: "numeric", month: "short", year: "numeric" });
+
+function inZone(text: string, timeZone: string, options: Intl.DateTimeFormatOptions): string {
   const instant = new Date(text);
   try {
     return instant.toLocaleString(locales() as string[], { ...options, timeZone: timeZone || "UTC" });

@@ -10,7 +10,7 @@ import {
 } from "pantree-client";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { asksForKey, client } from "../api.js";
-import { dayOfText, longDay, moment, money, number } from "../format.js";
+import { dayOfText, longDay, longDayIn, moment, money, number } from "../format.js";
 import {
   engineOf,
   eventName,
@@ -69,12 +69,13 @@ export function SubscriptionCard({ subscription, review, advice, currency, actor
   const engine = engineOf(subscription);
   const own = !mirror;
 
-  const act = async (lever: Lever): Promise<void> => {
+  /** The change fails if the subscription no longer has the etag. */
+  const act = async (lever: Lever, etag = subscription.etag): Promise<void> => {
     setBusy(true);
     setError(null);
     setDone("");
     try {
-      const answer = await change(subscription, lever, ids.of([subscription_id, subscription.etag, actor, lever]));
+      const answer = await change({ ...subscription, etag }, lever, ids.of([subscription_id, etag, actor, lever]));
       ids.forget();
       const name = Object.keys(lever)[0] ?? "";
       const isAnnounced = name === "cancel" && !isEnded(answer.subscription);
@@ -103,7 +104,7 @@ export function SubscriptionCard({ subscription, review, advice, currency, actor
         <h3><bdi>{item.name}</bdi>{item.variant && <>{" · "}<bdi>{item.variant}</bdi></>}</h3>
         <span class="badge"><span aria-hidden="true">{isEnded(subscription) ? "✕" : isActive(subscription) ? "●" : "Ⅱ"} </span>{statusText(subscription)}</span>
         <p class="lead">{words.terms(quantity, words.every(unitOf(interval), interval.count))}</p>
-        <p class="soft"><bdi>{words.idOf(subscription_id)}</bdi>{subscription.created_at && `, ${words.begun(day(subscription.created_at.slice(0, 10)))}`}</p>
+        <p class="soft"><bdi>{words.idOf(subscription_id)}</bdi>{subscription.created_at && `, ${words.begun(longDayIn(subscription.created_at, subscription.time_zone))}`}</p>
         <Cancelled subscription={subscription} />
       </header>
       {mirror && <p class="note">{words.mirrored(engine, mirror.external_id)}</p>}
@@ -111,7 +112,7 @@ export function SubscriptionCard({ subscription, review, advice, currency, actor
       {done && <p class="done">{done}</p>}
       {!isEnded(subscription) && (
         <Advice {...{ subscription, review, advice, currency, isBusy, engine }}
-          onFollow={(lever) => (lever.cancel ? start({ lever: "stop" }) : void act(lever))} />
+          onFollow={(lever, etag) => (lever.cancel ? start({ lever: "stop" }) : void act(lever, etag))} />
       )}
       {!isEnded(subscription) && (
         <Deliveries subscription={subscription} isBusy={isBusy} onOpen={start} onRestore={(sequence) => void act({ restore: { sequence } })} />
@@ -169,7 +170,8 @@ interface AdviceProps {
   currency: string;
   engine: string;
   isBusy: boolean;
-  onFollow: (lever: Lever) => void;
+  /** Gets the etag for which the advice was made. */
+  onFollow: (lever: Lever, etag: string | undefined) => void;
 }
 
 function Advice({ subscription, review, advice, currency, engine, isBusy, onFollow }: AdviceProps) {
@@ -196,7 +198,7 @@ function Advice({ subscription, review, advice, currency, engine, isBusy, onFoll
           {words.before(urgency.cut_off_at ? moment(urgency.cut_off_at, subscription.time_zone) : day(urgency.date), urgency.days_left)}
         </p>
       )}
-      {change && <button type="button" class="main screen" disabled={isBusy} onClick={() => onFollow(leverOf(change))}>{words.apply}</button>}
+      {change && <button type="button" class="main screen" disabled={isBusy} onClick={() => onFollow(leverOf(change), change.etag || undefined)}>{words.apply}</button>}
       {!change && !isKept && engine && <p>{words.applyInEngine(engine)}</p>}
       <details>
         <summary>{words.effect}</summary>

@@ -27,14 +27,14 @@ const advice = signal<SubscriptionReviews | "unknown" | null>(null);
 const error = signal<unknown>(null);
 const isLoading = signal(false);
 const actor = signal(globalThis.sessionStorage?.getItem(ACTOR) ?? "");
-let abort = new AbortController();
-let reviewCount = 0;
+let loading = new AbortController();
+let reviewing = new AbortController();
 
 /** Reads what is stored, and then the advice, which takes longer and which the page can do without. */
 async function load(id: string): Promise<void> {
-  abort.abort();
-  abort = new AbortController();
-  const { signal: stopped } = abort;
+  stop();
+  loading = new AbortController();
+  const { signal: stopped } = loading;
   if (customer.value?.id !== id) customer.value = null;
   isLoading.value = true;
   error.value = null;
@@ -46,7 +46,7 @@ async function load(id: string): Promise<void> {
     customer.value = { id, subscriptions };
     const ended = subscriptions.filter(isEnded).length;
     announce(subscriptions.length ? words.shown(subscriptions.length - ended, ended) : words.none);
-    if (subscriptions.length) void review(id, stopped);
+    if (subscriptions.length) void review(id);
   } catch (problem) {
     if (!stopped.aborted && !asksForKey(problem)) error.value = problem;
   } finally {
@@ -54,22 +54,29 @@ async function load(id: string): Promise<void> {
   }
 }
 
-async function review(id: string, stopped: AbortSignal): Promise<void> {
+/** Asks for advice; what was asked for an earlier state is given up. */
+async function review(id: string): Promise<void> {
+  reviewing.abort();
+  reviewing = new AbortController();
+  const { signal: stopped } = reviewing;
   advice.value = null;
-  const number = ++reviewCount;
-  // After another change, the answer is about an earlier state.
-  const isLatest = (): boolean => !stopped.aborted && number === reviewCount;
   try {
     const found = await client().reviewSubscriptions(id, { signal: stopped });
-    if (isLatest()) advice.value = found;
+    if (!stopped.aborted) advice.value = found;
   } catch (problem) {
-    if (!asksForKey(problem) && isLatest()) advice.value = "unknown";
+    if (!stopped.aborted && !asksForKey(problem)) advice.value = "unknown";
   }
+}
+
+function stop(): void {
+  loading.abort();
+  reviewing.abort();
 }
 
 // Another key may belong to another shop.
 key.subscribe(() => {
-  abort.abort();
+  stop();
+  isLoading.value = false;
   customer.value = null;
   advice.value = null;
 });
@@ -84,7 +91,7 @@ function put(changed: readonly CustomerSubscription[]): void {
   if (!shown) return;
   const byId = new Map(changed.map((one) => [one.subscription_id, one]));
   customer.value = { ...shown, subscriptions: shown.subscriptions.map((one) => byId.get(one.subscription_id) ?? one) };
-  void review(shown.id, abort.signal);
+  void review(shown.id);
 }
 
 /** Changes a subscription as it is shown: if somebody else changed it meanwhile, it is read again and nothing is done. */

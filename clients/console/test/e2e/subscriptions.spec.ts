@@ -58,7 +58,7 @@ const unfold = (inside: Locator, name: string): Promise<void> => inside.locator(
 
 async function find(page: Page, customer: string): Promise<void> {
   await page.goto(`${STORED}/app/#/subscriptions`);
-  await page.getByLabel("Customer id").fill(customer);
+  await page.getByLabel("Customer ID").fill(customer);
   await page.getByRole("button", { name: "Show", exact: true }).click();
   await expect(page.getByRole("heading", { name: `Customer ${customer}` })).toBeVisible();
 }
@@ -67,7 +67,7 @@ test("without a history part, the page says so and how to start it", async ({ pa
   await page.goto("app/#/subscriptions");
   await expect(page.getByText("This gateway has no history part")).toBeVisible();
   await expect(page.getByText("pantree up")).toBeVisible();
-  await expect(page.getByLabel("Customer id")).toHaveCount(0);
+  await expect(page.getByLabel("Customer ID")).toHaveCount(0);
   await atTop(page);
 });
 
@@ -79,8 +79,8 @@ test.describe("with a history part", () => {
     await page.goto(`${STORED}/app/#/subscriptions`);
     await atTop(page);
     await page.getByRole("button", { name: "Show", exact: true }).click();
-    await expect(page.getByText("Give the id of a customer.")).toBeVisible();
-    await page.getByLabel("Customer id").fill("nobody / at all");
+    await expect(page.getByText("Enter the ID of a customer.")).toBeVisible();
+    await page.getByLabel("Customer ID").fill("nobody / at all");
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await expect(page.getByText("No subscriptions are stored for this customer.")).toBeVisible();
     await find(page, "shown");
@@ -96,15 +96,15 @@ test.describe("with a history part", () => {
     await expect(milk.getByRole("row", { name: /^Units delivered/ })).toHaveText("Units delivered3624");
     await unfold(milk, "What the advice is based on");
     await expect(milk).toContainText("4 deliveries arrived");
-    await expect(milk).toContainText("units of 2 deliveries came back");
+    await expect(milk).toContainText("units of 2 deliveries returned");
     await unfold(milk, "History");
-    await expect(milk.getByRole("row", { name: /1 unit of delivery 2 came back/ })).toBeVisible();
-    await expect(milk.getByRole("row", { name: /Begun/ })).toBeVisible();
+    await expect(milk.getByRole("row", { name: /1 unit of delivery 2 returned/ })).toBeVisible();
+    await expect(milk.getByRole("row", { name: /Started/ })).toBeVisible();
     await atTop(page);
 
     // What an engine keeps is changed there.
     const food = card(page, "Dog food");
-    await expect(food).toContainText("Recharge keeps this subscription (its id there:");
+    await expect(food).toContainText("Recharge keeps this subscription (its ID there:");
     await expect(food).toContainText("Change it in Recharge");
     await unfold(food, "Next deliveries");
     await expect(food.getByRole("button")).toHaveCount(0);
@@ -112,7 +112,7 @@ test.describe("with a history part", () => {
     await unfold(page.locator("main"), "1 ended subscription");
     await expect(card(page, "Tea")).toContainText("Reason: too expensive; would have stayed for: a lower price. ");
     await expect(card(page, "Tea")).toContainText("The market is cheaper.");
-    await expect(card(page, "Tea").getByRole("group", { name: "Change the subscription" }).getByRole("button")).toHaveText(["Begin again …"]);
+    await expect(card(page, "Tea").getByRole("group", { name: "Change the subscription" }).getByRole("button")).toHaveText(["Start again …"]);
     await atTop(page);
   });
 
@@ -131,8 +131,8 @@ test.describe("with a history part", () => {
       await doIt();
       await expect(rice.locator(".done")).toHaveText("The delivery is skipped.");
       await expect(rice).toContainText("skipped (has enough)");
-      await rice.getByRole("button", { name: /^Take back the change/ }).first().click();
-      await expect(rice.locator(".done")).toHaveText("The change of the delivery is taken back.");
+      await rice.getByRole("button", { name: /^Undo the change/ }).first().click();
+      await expect(rice.locator(".done")).toHaveText("The change of the delivery is undone.");
 
       await rice.getByRole("button", { name: /^Move the delivery/ }).first().click();
       await rice.getByLabel("New day").fill(day(-3));
@@ -147,7 +147,7 @@ test.describe("with a history part", () => {
       await press("How many …");
       await rice.getByLabel("Units in each delivery").fill("none");
       await doIt();
-      await expect(rice.getByRole("alert")).toHaveText("Give a whole number from 1 to 10,000.");
+      await expect(rice.getByRole("alert")).toHaveText("Enter a whole number from 1 to 10,000.");
       await rice.getByLabel("Units in each delivery").fill("5");
       await doIt();
       await expect(rice).toContainText("5 units every 4 weeks");
@@ -165,22 +165,22 @@ test.describe("with a history part", () => {
       await expect(rice.locator(".badge")).toContainText("Active");
 
       await press("Send now …");
-      await expect(rice).toContainText("An order that is placed cannot be taken back.");
-      await press("Leave it");
+      await expect(rice).toContainText("An order that is placed cannot be undone.");
+      await press("Back");
       await press("Cancel …");
-      await rice.getByLabel("Why?").selectOption("not needed any more");
+      await rice.getByLabel("Why?").selectOption("not needed anymore");
       await rice.getByLabel("What the customer said").fill("We moved in together.");
-      await press("Go on");
+      await press("Continue");
       // Nothing has happened yet.
       await expect(rice).toContainText("Cancel Rice now?");
       await atTop(page);
       await press("Yes, cancel it");
       await expect(page.getByText("2 running subscriptions, 2 ended.")).toBeVisible();
       await unfold(page.locator("main"), "2 ended subscriptions");
-      await expect(rice).toContainText("Reason: not needed any more");
+      await expect(rice).toContainText("Reason: not needed anymore");
       await unfold(rice, "History");
-      await expect(rice.getByRole("row", { name: /Cancelled \(not needed any more\) support:Kim/ })).toBeVisible();
-      await press("Begin again …");
+      await expect(rice.getByRole("row", { name: /Canceled \(not needed anymore\) support:Kim/ })).toBeVisible();
+      await press("Start again …");
       await doIt();
       await expect(page.getByText("3 running subscriptions, 1 ended.")).toBeVisible();
 
@@ -198,7 +198,7 @@ test.describe("with a history part", () => {
       await expect(milk.locator(".badge")).toContainText("with all of the customer");
       await atTop(page);
       await page.getByRole("button", { name: "End the pause of all" }).click();
-      await expect(page.locator("p.done", { hasText: "2 subscriptions go on." })).toBeVisible();
+      await expect(page.locator("p.done", { hasText: "2 subscriptions continue." })).toBeVisible();
 
       const events = (await (await request.get(`${STORED}/api/v1/customers/levers/subscriptions/levers-rice/events`)).json()).events as { type: string; actor: string }[];
       const names = events.filter(({ actor }) => actor === "support:Kim").map(({ type }) => type.split(".").at(-1));
@@ -245,7 +245,7 @@ test.describe("with a history part", () => {
       await expect(rice).toContainText("2 units every 4 weeks");
       await post(request, "customers/meanwhile/subscriptions/meanwhile-rice:change", { change_quantity: { quantity: 9 } });
       await rice.getByRole("button", { name: "Cancel …" }).click();
-      await rice.getByRole("button", { name: "Go on" }).click();
+      await rice.getByRole("button", { name: "Continue" }).click();
       await rice.getByRole("button", { name: "Yes, cancel it" }).click();
       await expect(rice.getByRole("alert").first()).toContainText("Somebody else changed this subscription meanwhile");
       await expect(rice).toContainText("9 units every 4 weeks");
@@ -295,7 +295,7 @@ test.describe("with a history part", () => {
     await unfold(milk, "What the advice is based on");
     await unfold(milk, "Next deliveries");
     await unfold(milk, "History");
-    await expect(milk.getByRole("row", { name: /Begun/ })).toBeVisible();
+    await expect(milk.getByRole("row", { name: /Started/ })).toBeVisible();
     await page.evaluate(() => scrollTo(0, 0));
     await picture(page, "subscriptions-light", { fullPage: true });
     await page.emulateMedia({ colorScheme: "dark" });

@@ -54,7 +54,7 @@ from pantree_runtime.errors import (
 _ALL = 1_000_000
 _ID_BYTES = 12
 MAX_SUBSCRIPTIONS = 500
-"""Of a customer: all of them are paused at once, and reviewed at once."""
+"""Of a customer, as many as the contract lets a review have (`ReviewSubscriptionsRequest.subscriptions`)."""
 _PAGE_SIZE = 1000
 # Where days begin last.
 _WESTMOST = "Etc/GMT+12"
